@@ -1,0 +1,1 @@
+"""Measurements: ratios and tables, never timed tests."""

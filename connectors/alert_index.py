@@ -1,0 +1,210 @@
+"""Reading alerts back: what `jsoc alerts`, the demo and the dashboard ask of the index."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from elasticsearch import ApiError, Elasticsearch, NotFoundError, TransportError
+from pydantic import ValidationError
+
+from connectors.elasticsearch import explained, open_client, translated
+from connectors.settings import ElasticsearchConnection
+from schemas.alert import Alert, Level, State
+from schemas.errors import EventError
+from schemas.index_template import INDEX_PATTERN, index_of
+
+LEVELS: Final[tuple[Level, ...]] = ("critical", "high", "medium", "low", "informational")
+"""Most urgent first."""
+MAX_FOUND: Final = 1000
+_NEW_INDEX_PAUSES: Final = (0.1, 0.3, 0.6)
+"""Seconds; a shard that was just created answers within these, on any machine that is not overloaded."""
+
+Order = Literal["newest", "level"]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertQuery:
+    """Which alerts, in which order. Empty means: does not matter."""
+
+    states: tuple[State, ...] = ()
+    levels: tuple[Level, ...] = ()
+    text: str = ""
+    """Words of the sentence or the rule's name; the beginning of a key, a member's id or an alert's id."""
+    members: tuple[str, ...] = ()
+    """Members whose alerts also answer to `text` (a name's ids, looked up by the caller)."""
+    since: str = ""
+    """RFC 3339; the alert's first hit is not earlier."""
+    order: Order = "newest"
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The alerts found, how many there are in all, and how those divide."""
+
+    alerts: list[Alert]
+    total: int
+    by_level: dict[str, int] = field(default_factory=dict)
+    """Count for each level, whatever levels the query asked for."""
+    by_state: dict[str, int] = field(default_factory=dict)
+    unreadable: int = 0
+    """Documents that are not alerts of this version; never hidden silently."""
+
+
+def read_alert(document: bytes | dict[str, Any], where: str) -> Alert:
+    """An alert from Kafka (JSON) or from the index (its source).
+
+    Raises:
+        EventError: not an alert of this version; names the first field at fault.
+    """
+    try:
+        return Alert.model_validate_json(document) if isinstance(document, bytes) else Alert.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        fault = f"{place}: {first['msg']}" if place else first["msg"]
+        raise EventError(where, "not an alert of this version", got=fault, expected="schemas.alert.Alert") from error
+
+
+class AlertIndex:
+    """The `alerts-centre-*` indices, read-only."""
+
+    def __init__(self, connection: ElasticsearchConnection, *, request_timeout: float = 5.0) -> None:
+        self._connection = connection
+        self._client: Elasticsearch = open_client(connection, request_timeout=request_timeout)
+
+    def find(self, query: AlertQuery) -> Found:
+        """Alerts that fit the query, at most `query.limit`.
+
+        Raises:
+            ConnectionError_: Elasticsearch is away or refuses.
+        """
+        answer = self._search(**search_request(query))
+        alerts, unreadable = _read_hits(answer["hits"]["hits"])
+        counts = answer.get("aggregations", {})
+        return Found(
+            alerts,
+            answer["hits"]["total"]["value"],
+            _buckets(counts.get("levels", {}).get("by")),
+            _buckets(counts.get("states", {}).get("by")),
+            unreadable,
+        )
+
+    def tally(self) -> dict[tuple[str, str], int]:
+        """Number of alerts for each (state, level).
+
+        Raises:
+            ConnectionError_: Elasticsearch is away or refuses.
+        """
+        by_level = {"by": {"terms": {"field": "jointsoc.alert.level"}}}
+        by_state = {"by": {"terms": {"field": "jointsoc.alert.state"}, "aggs": by_level}}
+        answer = self._search(size=0, aggs=by_state)
+        return {
+            (state["key"], level["key"]): level["doc_count"]
+            for state in answer.get("aggregations", {}).get("by", {}).get("buckets", [])
+            for level in state["by"]["buckets"]
+        }
+
+    def get(self, alert_id: str) -> Alert | None:
+        """One alert as it stands now, seen as soon as it is stored; None if there is none.
+
+        Raises:
+            ConnectionError_: Elasticsearch is away or refuses.
+            EventError: the document is not an alert of this version.
+        """
+        try:
+            index = index_of(alert_id)
+        except EventError:
+            return None
+        try:
+            source = self._client.get(index=index, id=alert_id).body["_source"]
+        except NotFoundError:
+            return None
+        except (ApiError, TransportError) as error:
+            raise explained(error, self._connection) from error
+        return read_alert(source, f"{index}/{alert_id}")
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
+    def _search(self, **request: Any) -> dict[str, Any]:
+        """One search; tried again for a moment while the index of a new month is being made (503)."""
+        for pause in (*_NEW_INDEX_PAUSES, None):
+            with translated(self._connection):
+                try:
+                    answer: dict[str, Any] = self._client.search(index=INDEX_PATTERN, **request).body
+                    return answer
+                except ApiError as error:
+                    if error.meta.status != 503 or pause is None:
+                        raise
+            time.sleep(pause)
+        raise AssertionError("unreachable: the last try returns or raises")
+
+
+def search_request(query: AlertQuery) -> dict[str, Any]:
+    """The search body for a query.
+
+    Levels and states are filtered after counting (`post_filter`), so that each facet counts what the others leave.
+    """
+    base: list[dict[str, Any]] = []
+    if query.text.strip():
+        base.append(_text_clause(query.text.strip()[:200], query.members))
+    if query.since:
+        base.append({"range": {"event.start": {"gte": query.since}}})
+    levels = _terms("jointsoc.alert.level", query.levels)
+    states = _terms("jointsoc.alert.state", query.states)
+    return {
+        "query": {"bool": {"filter": base, "should": _level_weights() if query.order == "level" else []}},
+        "post_filter": {"bool": {"filter": levels + states}},
+        "sort": ["_score"] * (query.order == "level") + [{"@timestamp": "desc"}, {"event.id": "asc"}],
+        "size": min(query.limit, MAX_FOUND),
+        "track_total_hits": True,
+        "ignore_unavailable": True,
+        "aggs": {
+            "levels": _count("jointsoc.alert.level", states),
+            "states": _count("jointsoc.alert.state", levels),
+        },
+    }
+
+
+def _text_clause(text: str, members: tuple[str, ...]) -> dict[str, Any]:
+    words = {"query": text, "type": "bool_prefix", "operator": "and", "fields": ["message", "rule.name.text"]}
+    beginnings = ("jointsoc.group_by", "organization.id", "event.id", "threat.technique.id")
+    spellings = {text, text.casefold(), text.upper()}
+    should: list[dict[str, Any]] = [{"multi_match": words}]
+    should += [{"prefix": {name: spelling}} for name in beginnings for spelling in sorted(spellings)]
+    should += _terms("organization.id", members)
+    return {"bool": {"should": should, "minimum_should_match": 1}}
+
+
+def _level_weights() -> list[dict[str, Any]]:
+    """Scores that put the levels in order: the minimal server has no scripts to sort by."""
+    return [
+        {"constant_score": {"filter": {"term": {"jointsoc.alert.level": level}}, "boost": float(weight)}}
+        for weight, level in enumerate(reversed(LEVELS), start=1)
+    ]
+
+
+def _terms(name: str, values: tuple[str, ...]) -> list[dict[str, Any]]:
+    return [{"terms": {name: list(values)}}] if values else []
+
+
+def _count(name: str, filters: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"filter": {"bool": {"filter": filters}}, "aggs": {"by": {"terms": {"field": name}}}}
+
+
+def _buckets(aggregation: dict[str, Any] | None) -> dict[str, int]:
+    return {bucket["key"]: bucket["doc_count"] for bucket in (aggregation or {}).get("buckets", [])}
+
+
+def _read_hits(hits: list[dict[str, Any]]) -> tuple[list[Alert], int]:
+    alerts, unreadable = [], 0
+    for hit in hits:
+        try:
+            alerts.append(read_alert(hit["_source"], f"{hit['_index']}/{hit['_id']}"))
+        except EventError:
+            unreadable += 1
+    return alerts, unreadable

@@ -1,0 +1,192 @@
+"""Kafka `alerts` -> Elasticsearch: the newest revision of each alert wins; offsets are committed once it is stored."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from typing import Final, Protocol, TypeVar
+
+import structlog
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.errors import KafkaError
+from pydantic import BaseModel, ConfigDict
+
+from connectors.alert_index import read_alert
+from connectors.alert_store import AlertStore, Document, Refusal
+from connectors.elasticsearch import open_client
+from connectors.kafka import open_consumer, open_producer
+from connectors.patience import Patience, Stopped
+from connectors.settings import ElasticsearchConnection, KafkaConnection
+from schemas.dead_letter import dead_letter_of
+from schemas.errors import ConnectionError_, EventError
+from schemas.event import Origin, Rejected
+from schemas.index_template import index_of
+
+log = structlog.get_logger()
+Opened = TypeVar("Opened")
+
+ALERTS_TOPIC: Final = "alerts"
+DEAD_LETTERS_TOPIC: Final = "dead-letters"
+MAX_LETTER_BYTES: Final = 8 * 1024 * 1024
+"""A letter holds its record in base64, a third larger than what the broker took."""
+POLL_MS: Final = 100
+MAX_POLL_RECORDS: Final = 2000
+
+
+class IndexerSettings(BaseModel):
+    """Configuration of the indexer process."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kafka: KafkaConnection
+    elasticsearch: ElasticsearchConnection
+    group: str = "indexer"
+
+
+class Record(Protocol):
+    """What the indexer reads of a Kafka record."""
+
+    @property
+    def topic(self) -> str:
+        """Its topic."""
+
+    @property
+    def partition(self) -> int:
+        """Its partition."""
+
+    @property
+    def offset(self) -> int:
+        """Its place in the partition."""
+
+    @property
+    def timestamp(self) -> int:
+        """When the broker appended it, ms."""
+
+    @property
+    def value(self) -> bytes | None:
+        """One alert revision, JSON."""
+
+
+def run_indexer(settings: IndexerSettings, stop: threading.Event) -> None:
+    """Index alerts until told to stop; servers that are away are waited for.
+
+    Delivery is at least once and storing is idempotent by (id, revision): after any crash the index ends up the same.
+
+    Raises:
+        ConfigError: a password file cannot be read.
+    """
+    client = open_client(settings.elasticsearch)
+    store = AlertStore(client, settings.elasticsearch, Patience(stop))
+    try:
+        with ExitStack() as parts:
+            parts.callback(client.close)
+            producer = _patiently(lambda: _open_producer(settings), Patience(stop))
+            parts.callback(producer.close, timeout=5)
+            consumer = _patiently(lambda: _open_consumer(settings), Patience(stop))
+            parts.callback(consumer.close, autocommit=False)
+            log.info("indexer.started", topic=ALERTS_TOPIC, elasticsearch=settings.elasticsearch.url)
+            _run(consumer, producer, store, stop)
+    except Stopped:
+        log.info("indexer.stopped_while_waiting")
+
+
+def _open_producer(settings: IndexerSettings) -> KafkaProducer:
+    return open_producer(settings.kafka, linger_ms=0, max_request_size=MAX_LETTER_BYTES)
+
+
+def _open_consumer(settings: IndexerSettings) -> KafkaConsumer:
+    return open_consumer(settings.kafka, ALERTS_TOPIC, group_id=settings.group, max_poll_records=MAX_POLL_RECORDS)
+
+
+def _patiently(open_one: Callable[[], Opened], patience: Patience) -> Opened:
+    while True:
+        try:
+            return open_one()
+        except ConnectionError_ as error:
+            if patience.failed():
+                log.warning("indexer.waiting_for_kafka", why=str(error), tries=patience.tries)
+            patience.wait()
+
+
+def _run(consumer: KafkaConsumer, producer: KafkaProducer, store: AlertStore, stop: threading.Event) -> None:
+    patience = Patience(stop)
+    while not stop.is_set():
+        try:
+            batches = consumer.poll(timeout_ms=POLL_MS)
+        except KafkaError as error:
+            if patience.failed():
+                log.warning("indexer.cannot_read", error=type(error).__name__, tries=patience.tries)
+            patience.wait()
+            continue
+        patience.over()
+        if batches:
+            records = [record for batch in batches.values() for record in batch]
+            resolve(records, store, producer, Patience(stop))
+            _commit(consumer)
+
+
+def resolve(records: Iterable[Record], store: AlertStore, producer: KafkaProducer, patience: Patience) -> None:
+    """Bring every record to its end: stored, outrun by a newer revision, or a dead letter that Kafka acknowledged.
+
+    Raises:
+        Stopped: the process must end; the records are not resolved.
+    """
+    documents, rejected = read_records(records)
+    rejected += [_rejected(refusal) for refusal in store.put(documents)]
+    send_letters(rejected, producer, patience)
+
+
+def read_records(records: Iterable[Record]) -> tuple[list[Document], list[Rejected]]:
+    """The alert revisions among the records, and what is not one."""
+    documents: list[Document] = []
+    rejected: list[Rejected] = []
+    for record in records:
+        origin = Origin(record.topic, record.partition, record.offset, record.timestamp)
+        raw = record.value or b""
+        try:
+            alert = read_alert(raw, f"{record.topic}/{record.partition}/{record.offset}")
+            index = index_of(alert.id)
+        except EventError as error:
+            rejected.append(Rejected(raw, origin, 0, "index-refused", str(error)))
+            continue
+        # A bulk request is lines: what was written over several is written again.
+        source = alert.to_json() if b"\n" in raw or b"\r" in raw else raw
+        documents.append(Document(index, alert.id, alert.jointsoc.alert.revision, source, raw, origin))
+    return documents, rejected
+
+
+def send_letters(rejected: list[Rejected], producer: KafkaProducer, patience: Patience) -> None:
+    """Write dead letters and wait until the broker has them all.
+
+    Raises:
+        Stopped: the process must end before that.
+    """
+    waiting = [dead_letter_of(one) for one in rejected]
+    for letter in waiting:
+        log.warning("indexer.dead_letter", place=letter.key, detail=letter.detail)
+    while waiting:
+        try:
+            futures = [
+                producer.send(DEAD_LETTERS_TOPIC, key=letter.key.encode(), value=letter.to_json()) for letter in waiting
+            ]
+            producer.flush(timeout=30)
+            for future in futures:
+                future.get(timeout=30)
+            return
+        except KafkaError as error:
+            if patience.failed():
+                log.warning("indexer.cannot_write_dead_letters", error=type(error).__name__, tries=patience.tries)
+            patience.wait()
+
+
+def _rejected(refusal: Refusal) -> Rejected:
+    document = refusal.document
+    return Rejected(document.raw, document.origin, 0, "index-refused", refusal.detail)
+
+
+def _commit(consumer: KafkaConsumer) -> None:
+    try:
+        consumer.commit()
+    except KafkaError as error:  # the records come again, and storing them again changes nothing
+        log.warning("indexer.commit_failed", error=type(error).__name__)

@@ -1,0 +1,55 @@
+"""Finds values in a parsed line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from connectors.mapping.parse import Parsed
+
+Find = Callable[[Parsed], Any]
+"""A parsed line -> a value; None where there is none."""
+
+
+def first_of(sources: tuple[str, ...], absent: frozenset[str], *, nested: bool) -> Find:
+    """A function that finds the first source with a value.
+
+    Args:
+        sources: names of fields; paths where `nested`.
+        absent: texts that mean: no value.
+        nested: whether fields hold fields, as in JSON.
+    """
+    finds = tuple(_in_objects(source) if nested else _in_fields(source) for source in sources)
+
+    def find_first(data: Parsed) -> Any:
+        for find in finds:
+            value = find(data)
+            if value is not None and not (type(value) is str and value in absent):
+                return value
+        return None
+
+    return find_first
+
+
+def _in_fields(name: str) -> Find:
+    return lambda data: data.get(name)
+
+
+def _in_objects(path: str) -> Find:
+    """Finds `a.b.c` however the object nests it: as one key, as objects, or half and half."""
+    if "." not in path:
+        return _in_fields(path)
+    steps = path.split(".")
+    splits = tuple((".".join(steps[:count]), ".".join(steps[count:])) for count in range(1, len(steps)))
+    inner = tuple((head, _in_objects(rest)) for head, rest in splits)
+
+    def find(data: Parsed) -> Any:
+        for head, find_rest in inner:
+            value = data.get(head)
+            if type(value) is dict:
+                found = find_rest(value)
+                if found is not None:
+                    return found
+        return data.get(path)
+
+    return find

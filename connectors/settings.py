@@ -1,0 +1,81 @@
+"""How a process reaches Kafka and Elasticsearch: what its YAML configuration file says, secrets kept in files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from schemas.errors import ConfigError
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+class KafkaConnection(BaseModel):
+    """One user of one Kafka cluster."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    bootstrap_servers: list[str] = Field(min_length=1)
+    security_protocol: Literal["SASL_SSL", "SASL_PLAINTEXT", "SSL"] = "SASL_SSL"
+    sasl_mechanism: Literal["SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    username: str
+    password_file: Path = Field(description="a file holding the password and nothing else; mode 0600")
+    ca_file: Path | None = None
+
+
+class ElasticsearchConnection(BaseModel):
+    """One user of one Elasticsearch cluster."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: str
+    username: str
+    password_file: Path
+    ca_file: Path | None = None
+
+
+def read_secret(path: Path) -> str:
+    """The secret a file holds.
+
+    Raises:
+        ConfigError: missing, empty, or readable by other users.
+    """
+    try:
+        mode = path.stat().st_mode
+        secret = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot read the secret: {error.strerror}") from error
+    if mode & 0o077:
+        raise ConfigError(
+            str(path),
+            "the secret can be read by other users",
+            got=oct(mode & 0o777),
+            expected="0o600",
+            hint=f"chmod 600 {path}",
+        )
+    if not secret:
+        raise ConfigError(str(path), "the secret is empty")
+    return secret
+
+
+def load_settings(path: Path, model: type[Settings]) -> Settings:
+    """Read a YAML configuration file into its model; relative paths in it stay relative to the working folder.
+
+    Raises:
+        ConfigError: unreadable, not YAML, or not what the model wants; names the key.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot read the configuration: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(str(path), f"not YAML: {error}") from error
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path}: {place}", first["msg"], got=repr(first.get("input"))) from error

@@ -1,0 +1,253 @@
+"""Batches of events to Kafka, in order; tells what has been acknowledged, and never gives up."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, Protocol
+
+import structlog
+from kafka.errors import KafkaError
+
+from connectors.patience import Patience
+from schemas.errors import ConnectionError_, JointSocError
+
+log = structlog.get_logger()
+
+SCHEMA_HEADERS: Final = [("schema", b"1")]
+MAX_BATCH_EVENTS: Final = 200
+MAX_BATCH_BYTES: Final = 256 * 1024
+MAX_IN_FLIGHT: Final = 64
+MAX_IN_FLIGHT_BYTES: Final = 8 * 1024 * 1024
+
+
+class Receipt(Protocol):
+    """What a producer gives for a record: kafka-python's future."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is decided."""
+
+    @property
+    def exception(self) -> BaseException | None:
+        """Why it failed."""
+
+
+class Producer(Protocol):
+    """What is needed of a Kafka producer."""
+
+    def send(self, topic: str, *, value: bytes, headers: list[tuple[str, bytes]] | None = None) -> Any:
+        """Take a record; returns its `Receipt`."""
+
+    def close(self, timeout: float | None = None) -> None:
+        """Close the connections."""
+
+
+class Mark(NamedTuple):
+    """A place in a source; reached when everything before it is safe."""
+
+    input: str
+    stream: str
+    end: int
+
+
+@dataclass
+class Batch:
+    """Events that travel as one record, and the marks reached when they arrive."""
+
+    lines: list[bytes] = field(default_factory=list)
+    size: int = 0
+    marks: dict[tuple[str, str], Mark] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    """Input -> its events in the batch."""
+    begun: float = field(default_factory=time.monotonic)
+    receipt: Receipt | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has to be sent again."""
+        return bool(self.lines) and (self.receipt is None or self.receipt.exception is not None)
+
+    def reach(self, mark: Mark) -> None:
+        """Note a mark; the later one of a stream replaces the earlier."""
+        self.marks[mark.input, mark.stream] = mark
+
+
+class Shipper:
+    """Sends events to one topic in the order they were added.
+
+    A batch that fails is sent again, with all that follow it, over a new connection, as often as it takes: events
+    carry ids, so what arrives twice counts once.
+
+    Args:
+        connect: opens a producer; raises ConnectionError_ while the broker is away.
+        topic: where to.
+        patience: waits between tries; raises Stopped when the process must end.
+        linger_seconds: a batch leaves at the latest after this time.
+        sent: called with a batch when it leaves for the first time.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Producer],
+        topic: str,
+        patience: Patience,
+        *,
+        linger_seconds: float = 0.2,
+        sent: Callable[[Batch], None] = lambda _: None,
+    ) -> None:
+        self._connect = connect
+        self._topic = topic
+        self._patience = patience
+        self._linger = linger_seconds
+        self._sent = sent
+        self._producer: Producer | None = None
+        self._open = Batch()
+        self._in_flight: deque[Batch] = deque()
+        self._bytes = 0
+        self.last_error = ""
+        """The last failure; empty again once something was acknowledged."""
+
+    @property
+    def full(self) -> bool:
+        """Whether the sources must wait."""
+        return len(self._in_flight) >= MAX_IN_FLIGHT or self._bytes >= MAX_IN_FLIGHT_BYTES
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything added has been acknowledged."""
+        return not self._in_flight and not self._open.marks
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that are not acknowledged yet."""
+        return self._bytes + self._open.size
+
+    def connect(self) -> None:
+        """Open the connection; waits as long as it takes.
+
+        Raises:
+            Stopped: the process must end.
+            ConfigError: a password file cannot be read.
+        """
+        while self._producer is None:
+            try:
+                self._producer = self._connect()
+            except (ConnectionError_, KafkaError) as error:
+                self._failed(error)
+                self._patience.wait()
+
+    def add(self, event: bytes, mark: Mark) -> None:
+        """Take one event: a line of JSON without a line end."""
+        size = len(event) + 1
+        if self._open.lines and self._open.size + size > MAX_BATCH_BYTES:
+            self._seal()
+        batch = self._open
+        batch.lines.append(event)
+        batch.size += size
+        batch.reach(mark)
+        batch.counts[mark.input] = batch.counts.get(mark.input, 0) + 1
+        if len(batch.lines) >= MAX_BATCH_EVENTS or batch.size >= MAX_BATCH_BYTES:
+            self._seal()
+
+    def pass_by(self, mark: Mark) -> None:
+        """Note a line that is not sent: its place is safe once all before it is."""
+        self._open.reach(mark)
+
+    def turn(self, *, now: bool = False) -> list[Batch]:
+        """Send what is due; returns the batches that were acknowledged since, in order.
+
+        Args:
+            now: send the open batch however young it is.
+
+        Raises:
+            Stopped: the process must end, and the broker is away.
+        """
+        if self._open.marks and (now or time.monotonic() - self._open.begun >= self._linger):
+            self._seal()
+        return self._collect()
+
+    def send_aside(self, topic: str, value: bytes) -> None:
+        """Send a record that may get lost: a heartbeat, outdated by the next one."""
+        if self._producer is None:
+            return
+        try:
+            self._producer.send(topic, value=value).add_errback(
+                lambda error: log.warning("shipper.heartbeat_lost", error=type(error).__name__)
+            )
+        except KafkaError as error:
+            log.warning("shipper.heartbeat_lost", error=type(error).__name__)
+
+    def close(self) -> None:
+        """Close the connection; what is not acknowledged stays so."""
+        self._disconnect(timeout=5)
+
+    def _seal(self) -> None:
+        batch, self._open = self._open, Batch()
+        self._in_flight.append(batch)
+        self._bytes += batch.size
+        if batch.lines:
+            self._sent(batch)
+            if not self._send(batch):
+                self._recover()
+
+    def _send(self, batch: Batch) -> bool:
+        assert self._producer is not None, "connect() comes first"
+        try:
+            value = b"\n".join(batch.lines)
+            batch.receipt = self._producer.send(self._topic, value=value, headers=SCHEMA_HEADERS)
+        except KafkaError as error:
+            batch.receipt = None
+            self._failed(error)
+            return False
+        return True
+
+    def _collect(self) -> list[Batch]:
+        done: list[Batch] = []
+        while self._in_flight:
+            batch = self._in_flight[0]
+            if batch.lines:
+                receipt = batch.receipt
+                if receipt is None or not receipt.is_done:
+                    break
+                if receipt.exception is not None:
+                    self._failed(receipt.exception)
+                    self._recover()
+                    break
+                self._succeeded()
+            self._in_flight.popleft()
+            self._bytes -= batch.size
+            done.append(batch)
+        return done
+
+    def _recover(self) -> None:
+        """A new connection, and everything that failed once more, in order."""
+        while True:
+            # The old producer gives each of its records up by itself; closed before, it would go on in the background.
+            while any(batch.receipt is not None and not batch.receipt.is_done for batch in self._in_flight):
+                self._patience.wait()
+            self._disconnect(timeout=0)
+            self._patience.wait()
+            self.connect()
+            if all(self._send(batch) for batch in self._in_flight if batch.lost):
+                return
+
+    def _disconnect(self, timeout: float) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            try:
+                producer.close(timeout=timeout)
+            except KafkaError as error:
+                log.warning("shipper.close_failed", error=type(error).__name__)
+
+    def _failed(self, error: BaseException) -> None:
+        self.last_error = (str(error) if isinstance(error, JointSocError) else f"{type(error).__name__}: {error}")[:300]
+        if self._patience.failed():
+            log.warning("shipper.waiting_for_kafka", why=self.last_error, tries=self._patience.tries)
+
+    def _succeeded(self) -> None:
+        self.last_error = ""
+        if self._patience.over():
+            log.info("shipper.kafka_is_back")

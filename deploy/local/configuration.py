@@ -1,0 +1,92 @@
+"""The configuration files of the pipeline's processes: absolute paths, passwords only by file name, mode 0600."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from deploy.local.elasticsearch_users import elasticsearch_connection
+from deploy.local.kafka_access import kafka_connection
+from deploy.local.secret_files import write_secret
+from deploy.local.settings import LOOPBACK, StackSettings, project_root
+from schemas.member import MemberRegistry, load_registry, save_registry
+
+
+def config_file(settings: StackSettings, process: str) -> Path:
+    """Where a process's configuration is."""
+    return settings.etc / f"{process}.yml"
+
+
+def write_configuration(settings: StackSettings) -> None:
+    """Write all of them anew, and an empty registry where there is none."""
+    if not settings.members_file.exists():
+        settings.etc.mkdir(parents=True, exist_ok=True)
+        save_registry(settings.members_file, MemberRegistry())
+    for process, content in _contents(settings).items():
+        write_secret(config_file(settings, process), yaml.safe_dump(content, sort_keys=False).encode())
+
+
+def registry_of(settings: StackSettings) -> MemberRegistry:
+    """The members of this stack; none before the first `up` or `member add`."""
+    return load_registry(settings.members_file) if settings.members_file.exists() else MemberRegistry()
+
+
+def build_rule_pack(settings: StackSettings, tell: Callable[[str], None]) -> None:
+    """Compile the rules and the registry into the pack the job reads.
+
+    A federation begins small: a correlation that wants more corporate groups than there are is left out until there
+    are, and `tell` hears of it.
+
+    Raises:
+        RuleError: a rule that cannot be honoured.
+    """
+    from pipeline.rulepack import build_pack  # pySigma takes a second to import
+
+    build_pack(
+        [project_root() / "rules" / "sigma", *settings.rules],
+        registry_of(settings),
+        on_too_few=lambda problem: tell(f"left out for now: {problem}"),
+    ).write(settings.pack_file)
+
+
+def _contents(settings: StackSettings) -> dict[str, dict[str, Any]]:
+    def kafka(user: str) -> dict[str, Any]:
+        return _plain(kafka_connection(settings, user))
+
+    def elasticsearch(user: str) -> dict[str, Any]:
+        return _plain(elasticsearch_connection(settings, user))
+
+    return {
+        "clock": {"kafka": kafka("clock"), "interval_seconds": float(settings.tick)},
+        "indexer": {
+            "kafka": kafka("indexer"),
+            "elasticsearch": elasticsearch("indexer"),
+            "group": "indexer",
+        },
+        "dashboard": {
+            "elasticsearch": elasticsearch("dashboard"),
+            "kafka": kafka("dashboard"),
+            "host": LOOPBACK,
+            "port": settings.port("dashboard"),
+            "members_file": str(settings.members_file),
+            "flink_url": settings.flink_url,
+        },
+        "operator": {"elasticsearch": elasticsearch("operator")},
+        "job": {
+            "kafka": kafka("pipeline"),
+            "pack": str(settings.pack_file),
+            "topic_pattern": r"events\..*",
+            "group": "pipeline",
+            "transactional_id_prefix": "pipeline",
+            "parallelism": settings.taskmanagers,
+            "lateness_seconds": settings.lateness,
+        },
+    }
+
+
+def _plain(model: BaseModel) -> dict[str, Any]:
+    return model.model_dump(mode="json")

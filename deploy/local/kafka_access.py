@@ -1,0 +1,129 @@
+"""Who may do what on the stack's broker: every topic, every user, every grant, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from kafka import KafkaAdminClient
+
+from connectors.clock import write_ticks
+from connectors.kafka import MAX_RECORD_BYTES, open_producer
+from connectors.kafka_admin import Grant, Topic, ensure_grants, ensure_topics, ensure_users, remove_user
+from connectors.settings import KafkaConnection, read_secret
+from deploy.local.secret_files import ensure_password
+from deploy.local.settings import StackSettings
+from schemas.errors import ConfigError
+from schemas.member import TOPIC_PREFIX, Member, MemberRegistry
+
+ADMIN: Final = "admin"
+"""Super user: used by this package and by tests, by no process of the pipeline."""
+
+PARTITIONS: Final = 2
+
+TOPICS: Final = (
+    Topic("alerts", PARTITIONS, {"retention.ms": str(30 * 86_400_000)}),
+    # A letter holds a refused record in base64: larger than what was refused.
+    Topic("dead-letters", 1, {"max.message.bytes": str(2 * MAX_RECORD_BYTES)}),
+    Topic("health", 1),
+)
+
+GRANTS: Final = (
+    Grant("pipeline", "READ", "TOPIC", TOPIC_PREFIX, prefixed=True),
+    Grant("pipeline", "READ", "GROUP", "pipeline", prefixed=True),
+    Grant("pipeline", "WRITE", "TOPIC", "alerts"),
+    Grant("pipeline", "WRITE", "TOPIC", "dead-letters"),
+    Grant("pipeline", "WRITE", "TOPIC", "health"),
+    Grant("pipeline", "WRITE", "TRANSACTIONAL_ID", "pipeline", prefixed=True),
+    Grant("indexer", "READ", "TOPIC", "alerts"),
+    Grant("indexer", "READ", "GROUP", "indexer", prefixed=True),
+    Grant("indexer", "WRITE", "TOPIC", "dead-letters"),
+    Grant("clock", "WRITE", "TOPIC", TOPIC_PREFIX, prefixed=True),
+    Grant("dashboard", "READ", "TOPIC", TOPIC_PREFIX, prefixed=True),
+    Grant("dashboard", "READ", "TOPIC", "alerts"),
+    Grant("dashboard", "READ", "TOPIC", "health"),
+    Grant("dashboard", "READ", "GROUP", "dashboard", prefixed=True),
+)
+
+SERVICES: Final = tuple(sorted({grant.user for grant in GRANTS}))
+RESERVED: Final = frozenset({ADMIN, "broker-1", *SERVICES})
+"""Names no member can have: a member's id is also its user name."""
+
+
+def member_topic(member: Member) -> Topic:
+    """The member's topic: the broker stamps every record, so nobody can bend the trusted clock."""
+    return Topic(member.topic, PARTITIONS, {"message.timestamp.type": "LogAppendTime"})
+
+
+def member_grants(member: Member) -> tuple[Grant, ...]:
+    """All that a member may do: write its own events and its heartbeat."""
+    return (Grant(member.id, "WRITE", "TOPIC", member.topic), Grant(member.id, "WRITE", "TOPIC", "health"))
+
+
+def password_file(settings: StackSettings, user: str) -> Path:
+    """Where a Kafka user's password is; members have a folder of their own."""
+    if user in RESERVED:
+        return settings.secrets / f"kafka-{user}.password"
+    return settings.secrets / "members" / f"{user}.password"
+
+
+def kafka_connection(settings: StackSettings, user: str) -> KafkaConnection:
+    """How a user reaches the broker; makes its password where there is none."""
+    return KafkaConnection(
+        bootstrap_servers=[settings.kafka_address],
+        username=user,
+        password_file=ensure_password(password_file(settings, user)),
+        ca_file=settings.secrets / "ca.crt",
+    )
+
+
+def check_member_ids(members: Iterable[Member]) -> None:
+    """Refuse ids that name a service.
+
+    Raises:
+        ConfigError: such an id.
+    """
+    for member in members:
+        if member.id in RESERVED:
+            raise ConfigError(
+                f"member {member.id}",
+                "the id is the name of one of the centre's own users",
+                expected=f"none of {', '.join(sorted(RESERVED))}",
+            )
+
+
+def ensure_access(settings: StackSettings, admin: KafkaAdminClient, registry: MemberRegistry) -> list[str]:
+    """Bring topics, users and grants to what the table above and the registry say; returns the topics made.
+
+    The order matters to the correlator's clock (schemas/tick.py): a member's topic exists and carries a tick
+    before the member can write its first event.
+    """
+    check_member_ids(registry.members)
+    ensure_users(admin, _passwords(settings, (ADMIN, *SERVICES)))
+    made = ensure_topics(admin, TOPICS)
+    ensure_grants(admin, GRANTS)
+    new = ensure_topics(admin, [member_topic(member) for member in registry.members])
+    if registry.members:  # each time: an earlier run may have been killed between topic and tick
+        producer = open_producer(kafka_connection(settings, ADMIN), linger_ms=0)
+        try:
+            write_ticks(admin, producer)
+        finally:
+            producer.close()
+    enabled = [member for member in registry.members if member.enabled]
+    ensure_users(admin, _passwords(settings, [member.id for member in enabled]))
+    ensure_grants(admin, [grant for member in enabled for grant in member_grants(member)])
+    for member in registry.members:
+        if not member.enabled:
+            remove_user(admin, member.id)
+    return made + new
+
+
+def revoke_member(settings: StackSettings, admin: KafkaAdminClient, member_id: str) -> None:
+    """Take away a member's password and rights; its topic and what it sent stay, as evidence."""
+    remove_user(admin, member_id)
+    password_file(settings, member_id).unlink(missing_ok=True)
+
+
+def _passwords(settings: StackSettings, users: Iterable[str]) -> Mapping[str, str]:
+    return {user: read_secret(ensure_password(password_file(settings, user))) for user in users}

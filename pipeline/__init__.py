@@ -1,0 +1,1 @@
+"""The centre: detect, correlate, and the Flink job that wires them."""

@@ -1,0 +1,1 @@
+"""`jsoc`: one file per command; parses, calls, prints."""

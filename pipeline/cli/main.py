@@ -1,0 +1,78 @@
+"""`jsoc`: one file per command; a command's module is imported only when that command runs."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Final
+
+import click
+
+from schemas.errors import JointSocError
+
+COMMANDS: Final = {
+    "alerts": ("pipeline.cli.alerts:alerts", "List and show what was found."),
+    "demo": ("pipeline.cli.demo:demo", "The stack, six invented institutions, and attacks that unfold."),
+    "detect": ("pipeline.cli.detect:detect", "Events in, Sigma matches out; no services."),
+    "down": ("pipeline.cli.down:down", "Stop the one-machine stack."),
+    "forward": ("pipeline.cli.forward:forward", "An institution's forwarder: logs in, events out."),
+    "logs": ("pipeline.cli.logs:logs", "Show what a process of the stack wrote."),
+    "member": ("pipeline.cli.member:member", "Add, list and remove institutions."),
+    "replay": ("pipeline.cli.replay:replay", "Events in, settled alerts out; no services."),
+    "rules": ("pipeline.cli.rules:rules", "Check and build the rule pack."),
+    "serve": ("pipeline.cli.serve:serve", "Run one of the centre's processes in the foreground."),
+    "setup": ("pipeline.cli.setup:setup", "Fetch the servers' parts and check them."),
+    "status": ("pipeline.cli.status:status", "What runs, where, and how far behind."),
+    "up": ("pipeline.cli.up:up", "Start the one-machine stack."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are named in a table and imported on use, so that `--help` stays quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Command names in the table's order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short) for name, (_, short) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="jointsoc", prog_name="jsoc")
+def root() -> None:
+    """A joint SOC: Sigma detections and correlations across institutions.
+
+    Results go to stdout, talk goes to stderr. Exit codes: 0 fine, 1 findings, 2 bad rules, 3 bad
+    configuration or arguments.
+
+    \b
+    Example:
+      jsoc demo
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run `jsoc`; a `JointSocError` becomes one line on stderr and its exit code."""
+    try:
+        status = root.main(args=arguments, prog_name="jsoc", standalone_mode=False)
+    except JointSocError as error:
+        click.secho(str(error), fg="red", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(3)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    sys.exit(status if isinstance(status, int) else 0)

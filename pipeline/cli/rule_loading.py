@@ -1,0 +1,66 @@
+"""Rules as the commands take them: files, folders and built packs, with progress and every problem told on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from pipeline.detect.compile import compile_detections
+from pipeline.detect.load import load_documents
+from pipeline.detect.placeholders import load_placeholders
+from pipeline.detect.plan import DetectionPlan
+from pipeline.rulepack import is_pack, read_pack
+from schemas.errors import RuleError
+
+WORTH_A_BAR: Final = 300
+
+
+@contextmanager
+def rule_progress() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal's stderr for long compilations; elsewhere nothing."""
+    console = Console(stderr=True)
+    columns = (TextColumn("compiling rules"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("rules", total=None, visible=False)
+
+        def note(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total, visible=total >= WORTH_A_BAR)
+
+        yield note
+
+
+def tell_problem(problem: RuleError) -> None:
+    """One line on stderr for a rule that was left out."""
+    click.echo(f"skipped: {problem}", err=True)
+
+
+def load_plans(
+    paths: Sequence[Path], placeholders: Path | None, *, skip_unsupported: bool
+) -> tuple[DetectionPlan, ...]:
+    """The detections of rule files, folders and packs.
+
+    Raises:
+        RuleError: the first rule that cannot be honoured, unless skipped.
+        ConfigError: a path that is not there; a damaged pack.
+    """
+    plans = [plan for path in paths if is_pack(path) for plan in read_pack(path).detections]
+    files = [path for path in paths if not is_pack(path)]
+    if files:
+        problems: list[RuleError] = []
+        documents = load_documents(files, problems=problems if skip_unsupported else None)
+        values = load_placeholders(placeholders) if placeholders else None
+        with rule_progress() as progress:
+            compiled = compile_detections(documents, placeholders=values, on_progress=progress)
+        problems += compiled.problems
+        if problems and not skip_unsupported:
+            raise problems[0]
+        for problem in problems:
+            tell_problem(problem)
+        plans += compiled.plans
+    return tuple(plans)

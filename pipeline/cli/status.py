@@ -1,0 +1,66 @@
+"""`jsoc status`: what runs, where, and how far behind."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Final
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from deploy.local.settings import load_stack_settings
+from deploy.local.status import ProcessStatus, all_run, stack_status
+from pipeline.cli.progress import results
+
+_STYLES: Final = {"running": "green", "restarting": "yellow", "dead": "bold red", "failed": "bold red"}
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def status(form: str) -> int:
+    """Show each process: state, address, pid, uptime, and records not yet read (lag).
+
+    Exit code 0 when everything runs, else 1.
+
+    \b
+    Example:
+      jsoc status --format json
+    """
+    rows = stack_status(load_stack_settings())
+    if form == "json":
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+    else:
+        results().print(_table(rows))
+    return 0 if all_run(rows) else 1
+
+
+def _table(rows: list[ProcessStatus]) -> Table:
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for heading in ("process", "state", "address"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("pid", "uptime", "lag"):
+        table.add_column(heading, justify="right", overflow="fold")
+    for row in rows:
+        table.add_row(
+            row.process,
+            Text(row.state, _STYLES.get(row.state, "dim")),
+            row.address,
+            "" if row.pid is None else str(row.pid),
+            "" if row.uptime is None else _duration(row.uptime),
+            "" if row.lag is None else f"{row.lag:,}",
+        )
+    return table
+
+
+def _duration(seconds: int) -> str:
+    """Two places are enough: `42s`, `3m05s`, `7h12m`, `2d03h`."""
+    minutes, second = divmod(seconds, 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f"{days}d{hour:02d}h"
+    if hours:
+        return f"{hours}h{minute:02d}m"
+    return f"{minutes}m{second:02d}s" if minutes else f"{second}s"

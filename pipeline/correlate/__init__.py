@@ -1,0 +1,1 @@
+"""Hits to alert episodes: pure functions over plain data."""

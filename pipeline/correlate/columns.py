@@ -1,0 +1,93 @@
+"""The hits of one group, each once, in the order of time: the state that everything else is derived from."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from typing import NamedTuple
+
+from pipeline.correlate.clock import NEVER
+from schemas.event import Scalar
+from schemas.hit import Hit
+
+
+class Fresh(NamedTuple):
+    """What an insertion added."""
+
+    hits: list[Hit]
+    """In the order of time; repeats are left out."""
+    late: list[Hit]
+    """Those that are not later than all that was there."""
+    newest_before: int
+    """The latest time that was there; `NEVER` if nothing was."""
+
+    @property
+    def earliest(self) -> int:
+        """Time of the first fresh hit."""
+        return self.hits[0].time
+
+
+class Columns:
+    """Parallel sorted lists of times and hits; hits of one millisecond are ordered by their identity."""
+
+    __slots__ = ("hits", "mask", "members", "times")
+
+    def __init__(self) -> None:
+        self.times: list[int] = []
+        self.hits: list[Hit] = []
+        self.mask = 0
+        """References ever seen; may name more than are there, never fewer."""
+        self.members: set[str] = set()
+        """Members ever seen; likewise."""
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def insert(self, hits: list[Hit]) -> Fresh:
+        """Add hits in any order; one that is there already changes nothing. Sorts the list."""
+        times, held = self.times, self.hits
+        newest_before = newest = times[-1] if times else NEVER
+        fresh: list[Hit] = []
+        late: list[Hit] = []
+        if len(hits) > 1:
+            hits.sort(key=_order)
+        for hit in hits:
+            time = hit.time
+            if time > newest:
+                times.append(time)
+                held.append(hit)
+                newest = time
+            else:
+                first, end = bisect_left(times, time), bisect_right(times, time)
+                place = bisect_left(held, _identity(hit), first, end, key=_identity)
+                if place < end and _identity(held[place]) == _identity(hit):
+                    continue
+                times.insert(place, time)
+                held.insert(place, hit)
+                if time <= newest_before:
+                    late.append(hit)
+            fresh.append(hit)
+            self.mask |= hit.mask
+            self.members.add(hit.member)
+        return Fresh(fresh, late, newest_before)
+
+    def drop_first(self, count: int) -> None:
+        """Forget the oldest hits."""
+        del self.times[:count]
+        del self.hits[:count]
+
+    def replace(self, hits: list[Hit]) -> None:
+        """Hold these hits instead; they are in order already."""
+        self.times = [hit.time for hit in hits]
+        self.hits = hits
+
+    def span(self, first: int, last: int) -> tuple[int, int]:
+        """Positions of the hits with `first <= time <= last`, as a half-open range."""
+        return bisect_left(self.times, first), bisect_right(self.times, last)
+
+
+def _identity(hit: Hit) -> tuple[int, bool, Scalar]:
+    return hit.hid, hit.value is not None, hit.value or 0
+
+
+def _order(hit: Hit) -> tuple[int, tuple[int, bool, Scalar]]:
+    return hit.time, _identity(hit)

@@ -1,0 +1,76 @@
+"""What an alert tells of its hits: a fold that comes out the same whatever the order and the portions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from schemas.hit import Hit
+
+SAMPLE: Final = 5
+"""Earliest hits, and latest hits, that are kept whole."""
+
+
+class MemberSpread(msgspec.Struct, array_like=True):
+    """One member's part."""
+
+    first: int
+    last: int
+    count: int
+
+
+class Content(msgspec.Struct, array_like=True):
+    """Number of hits, members by time, and a sample of the hits."""
+
+    count: int = 0
+    members: dict[str, MemberSpread] = {}
+    earliest: list[Hit] = []
+    latest: list[Hit] = []
+    exact: bool = True
+
+    def fold(self, hits: Sequence[Hit]) -> None:
+        """Add hits; they are in the order of time and identity."""
+        if not hits:
+            return
+        self.count += len(hits)
+        members = self.members
+        for hit in hits:
+            spread = members.get(hit.member)
+            if spread is None:
+                members[hit.member] = MemberSpread(hit.time, hit.time, 1)
+            else:
+                spread.first = min(spread.first, hit.time)
+                spread.last = max(spread.last, hit.time)
+                spread.count += 1
+        self._sample(hits[:SAMPLE], hits[-SAMPLE:])
+
+    def merge(self, other: Content) -> None:
+        """Add what another content tells."""
+        self.count += other.count
+        for member, theirs in other.members.items():
+            ours = self.members.get(member)
+            if ours is None:
+                self.members[member] = MemberSpread(theirs.first, theirs.last, theirs.count)
+            else:
+                ours.first, ours.last = min(ours.first, theirs.first), max(ours.last, theirs.last)
+                ours.count += theirs.count
+        self.exact = self.exact and other.exact
+        self._sample(other.earliest, other.latest)
+
+    def spread(self) -> list[tuple[str, MemberSpread]]:
+        """Members in the order in which they were hit."""
+        return sorted(self.members.items(), key=lambda item: (item[1].first, item[0]))
+
+    def evidence(self) -> list[Hit]:
+        """The sample, each hit once, in the order of time."""
+        return sorted({_key(hit): hit for hit in (*self.earliest, *self.latest)}.values(), key=_key)
+
+    def _sample(self, earliest: Sequence[Hit], latest: Sequence[Hit]) -> None:
+        self.earliest = sorted((*self.earliest, *earliest), key=_key)[:SAMPLE]
+        self.latest = sorted((*self.latest, *latest), key=_key)[-SAMPLE:]
+
+
+def _key(hit: Hit) -> tuple[int, int, bool, int | float | str]:
+    return hit.time, hit.hid, hit.value is not None, hit.value or 0

@@ -1,0 +1,281 @@
+"""One group of one correlation: its hits, its episodes, and what there is to say about them."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from pipeline.correlate.columns import Columns, Fresh
+from pipeline.correlate.content import Content
+from pipeline.correlate.correlation import Correlation
+from pipeline.correlate.eager import EagerSweep, build_eager
+from pipeline.correlate.episode import Episode, Published, Superseded, merge_instants
+from pipeline.correlate.settling import SettlingSweep
+from pipeline.correlate.thinning import THIN_ABOVE, Thinning
+from schemas.alert import SETTLED_REVISION, SUPERSEDED_REVISION, State
+from schemas.hit import Hit
+
+MAX_REWRITTEN: Final = 16
+"""Superseded ids of one episode whose tombstones are rewritten when it settles; older ones stay links of a chain."""
+
+
+class Watch:
+    """A correlation together with what it needs to be evaluated; one for all of its groups.
+
+    Args:
+        correlation: the rule.
+        groups: member -> corporate group.
+        thin_above: hits that a group may hold before it is thinned.
+    """
+
+    def __init__(self, correlation: Correlation, groups: Mapping[str, str], thin_above: int = THIN_ABOVE) -> None:
+        self.correlation = correlation
+        self.groups = groups
+        self.eager = correlation.eager
+        self.timespan = correlation.timespan
+        self.gap = correlation.suppress
+        self.thinning = Thinning(correlation, groups, thin_above)
+
+
+class Revision(NamedTuple):
+    """Something to say about an alert."""
+
+    start: int
+    """The first instant, which makes the id."""
+    last: int
+    """The last instant."""
+    content: Content
+    state: State
+    successor: int | None = None
+    """First instant of the alert that supersedes this one."""
+
+    @property
+    def number(self) -> int:
+        """Later revisions have higher numbers: settled ones above open ones, tombstones above all."""
+        match self.state:
+            case "open":
+                return self.content.count
+            case "settled":
+                return SETTLED_REVISION + self.content.count
+            case "superseded":
+                return SUPERSEDED_REVISION
+
+
+class Group:
+    """Hits and episodes of one group.
+
+    Args:
+        watch: its correlation.
+        key: canonical values of the group-by fields.
+    """
+
+    __slots__ = (
+        "_eager",
+        "_settling",
+        "cells",
+        "changed",
+        "columns",
+        "episodes",
+        "key",
+        "pending",
+        "thin_above",
+        "watch",
+    )
+
+    def __init__(self, watch: Watch, key: tuple[str, ...]) -> None:
+        self.watch = watch
+        self.key = key
+        self.columns = Columns()
+        self.episodes: list[Episode] = []
+        self.cells: dict[int, Content] = {}
+        self.thin_above = watch.thinning.above
+        self.pending = False
+        """Whether an episode has grown since it was last published."""
+        self.changed = True
+        """Whether anything but the hits changed since it was last stored."""
+        self._eager: EagerSweep | None = build_eager(watch.correlation, watch.groups) if watch.eager else None
+        self._settling = None if watch.eager else SettlingSweep(watch.correlation, watch.groups)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing left to remember."""
+        return not self.columns.times and not self.episodes and not self.cells
+
+    def feed(self, hits: list[Hit]) -> tuple[Fresh, list[Revision]]:
+        """Take hits in, none before the settle line; what is new, and what there is to say at once."""
+        fresh = self.columns.insert(hits)
+        if not fresh.hits or self._eager is None:
+            return fresh, []
+        last = self.episodes[-1] if self.episodes and fresh.late else None
+        covered = last is not None and last.start <= fresh.earliest and last.last >= fresh.newest_before
+        instants = self._eager.instants(self.columns, fresh, covered=covered)
+        if not instants and not self.episodes:
+            return fresh, []
+        self.changed |= merge_instants(self.episodes, instants, self.watch.gap)
+        return fresh, self._news(fresh.earliest)
+
+    def thin(self) -> bool:
+        """Drop hits that need not be kept, if there are many; whether any was dropped."""
+        if len(self.columns) < self.thin_above:
+            return False
+        dropped = self.watch.thinning.thin(self.columns, self.cells)
+        self.thin_above = max(self.watch.thinning.above, 2 * len(self.columns))
+        if dropped:
+            self.changed = True
+            for sweep in (self._eager, self._settling):
+                if sweep is not None:
+                    sweep.forget()
+        return dropped
+
+    def advance(self, settled: int, line: int) -> list[Revision]:
+        """Move the settle line from `settled` to `line`: what becomes true or final by that. Evicts old hits."""
+        revisions: list[Revision] = []
+        instants: list[int] = []
+        if self._settling is not None:
+            instants = self._settling.instants(self.columns, settled, line)
+            self.changed |= merge_instants(self.episodes, instants, self.watch.gap)
+        while self.episodes and self.episodes[0].last + self.watch.gap < line:
+            revisions += self._publish(self.episodes.pop(0), "settled")
+        if instants:
+            revisions += self._news(instants[0])
+        self._evict(line)
+        return revisions
+
+    def refresh(self) -> list[Revision]:
+        """Episodes that have grown since they were last published."""
+        self.pending = False
+        grown = [episode for episode in self.episodes if self._grown(episode)]
+        return [revision for episode in grown for revision in self._publish(episode, "open")]
+
+    def deadline(self, settled: int) -> int | None:
+        """The first settle line at which there is something to do; None if there never is."""
+        due = []
+        if self.columns.times:
+            due.append(self.columns.times[0] + self.watch.timespan + 1)
+        if self.episodes:
+            due.append(self.episodes[0].last + self.watch.gap + 1)
+        if self.cells:
+            due.append((min(self.cells) + 1) * self.watch.thinning.width + self.watch.timespan)
+        if self._settling is not None:
+            following = self._settling.next_due(self.columns, settled)
+            if following is not None:
+                due.append(following + 1)
+        return min(due, default=None)
+
+    def _news(self, earliest: int) -> list[Revision]:
+        """Revisions of the episodes that something at `earliest` or later can have changed."""
+        revisions: list[Revision] = []
+        for episode in reversed(self.episodes):
+            if episode.last < earliest:
+                break
+            if self._worth_saying(episode, earliest):
+                revisions += self._publish(episode, "open")
+            elif not self.pending:
+                self.pending = self._grown(episode)
+        return revisions
+
+    def _worth_saying(self, episode: Episode, earliest: int) -> bool:
+        """New, under another id, at another member, or twice as large: all else waits for the next refresh."""
+        said = episode.published
+        if said is None or episode.overtaken or said.start != episode.start:
+            return True
+        if self._count(episode) >= 2 * said.count:
+            return True
+        if self.columns.members <= said.members:
+            return False
+        # Hits that were there may have become evidence when the episode grew.
+        first, end = self.columns.span(min(earliest, said.last + 1), episode.last)
+        first = max(first, bisect_left(self.columns.times, episode.start - self.watch.timespan))
+        return any(hit.member not in said.members for hit in self.columns.hits[first:end])
+
+    def _grown(self, episode: Episode) -> bool:
+        said = episode.published
+        return said is None or said.count != self._count(episode) or said.last != episode.last
+
+    def _publish(self, episode: Episode, state: State) -> list[Revision]:
+        """The episode's revision, after the tombstones of the ids it has taken over."""
+        tombstones = self._tombstones(episode, state)
+        content = self._content(episode)
+        episode.published = Published(episode.start, episode.last, content.count, set(content.members))
+        self.changed = True
+        return [*tombstones, Revision(episode.start, episode.last, content, state)]
+
+    def _tombstones(self, episode: Episode, state: State) -> list[Revision]:
+        """What to say about ids that were published and are not the episode's any more.
+
+        While the episode is open, a tombstone may name an id that gets a tombstone later. When it settles, all name the
+        final one.
+        """
+        said = episode.published
+        taken = episode.overtaken + ([said] if said is not None and said.start != episode.start else [])
+        fresh = [
+            Superseded(former.start, former.last, self._range_content(former.start, former.last), episode.start)
+            for former in taken
+        ]
+        outdated = [one for one in episode.superseded if state == "settled" and one.successor != episode.start]
+        for one in outdated:
+            one.successor = episode.start
+        episode.superseded = (episode.superseded + fresh)[-MAX_REWRITTEN:]
+        episode.overtaken = []
+        return [Revision(one.start, one.last, one.content, "superseded", episode.start) for one in (*outdated, *fresh)]
+
+    def _count(self, episode: Episode) -> int:
+        first, end = self.columns.span(episode.start - self.watch.timespan, episode.last)
+        count = end - first + (episode.frozen.count if episode.frozen is not None else 0)
+        return count + sum(cell.count for cell in self._cells(episode.start, episode.last))
+
+    def _content(self, episode: Episode) -> Content:
+        content = self._range_content(episode.start, episode.last)
+        if episode.frozen is not None:
+            content.merge(episode.frozen)
+        return content
+
+    def _range_content(self, start: int, last: int) -> Content:
+        """The evidence of instants `start..last` that is still held."""
+        content = Content()
+        first, end = self.columns.span(start - self.watch.timespan, last)
+        content.fold(self.columns.hits[first:end])
+        for cell in self._cells(start, last):
+            content.merge(cell)
+        return content
+
+    def _cells(self, start: int, last: int) -> list[Content]:
+        meets, first = self.watch.thinning.meets, start - self.watch.timespan
+        return [cell for bucket, cell in self.cells.items() if meets(bucket, first, last)]
+
+    def _evict(self, line: int) -> None:
+        """Forget hits that no admissible hit can share a window with; open episodes keep what they tell."""
+        oldest = line - self.watch.timespan
+        count = bisect_left(self.columns.times, oldest)
+        if count:
+            for episode in self.episodes:
+                self._freeze(episode, count)
+            if self._eager is not None:
+                self._eager.evict(self.columns, count, line)
+            elif self._settling is not None:
+                self._settling.evict(self.columns, count)
+            self.columns.drop_first(count)
+        for bucket in [bucket for bucket in self.cells if (bucket + 1) * self.watch.thinning.width <= oldest]:
+            cell = self.cells.pop(bucket)
+            self.changed = True
+            for episode in self.episodes:
+                if self.watch.thinning.meets(bucket, episode.start - self.watch.timespan, episode.last):
+                    episode.frozen = _joined(episode.frozen, cell)
+
+    def _freeze(self, episode: Episode, count: int) -> None:
+        times, hits = self.columns.times, self.columns.hits
+        first = min(bisect_left(times, episode.start - self.watch.timespan), count)
+        after = max(first, min(bisect_right(times, episode.last), count))
+        for part, portion in (("frozen", hits[first:after]), ("limbo", hits[after:count])):
+            if portion:
+                folded = Content()
+                folded.fold(portion)
+                setattr(episode, part, _joined(getattr(episode, part), folded))
+                self.changed = True
+
+
+def _joined(content: Content | None, more: Content) -> Content:
+    joined = content or Content()
+    joined.merge(more)
+    return joined

@@ -1,0 +1,191 @@
+"""Matched events to hits: which correlations count an event, in which groups, with which value and weight."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Literal, NamedTuple
+
+from pipeline.correlate.correlation import NUMERIC, Correlation
+from pipeline.correlate.identity import stable_number
+from pipeline.correlate.values import MAX_VALUES, distinct_texts, fan_out, fixed_point
+from schemas.event import Event, Value
+from schemas.hit import SHARDS, GroupHit, Hit
+
+Reason = Literal["missing_group_key", "excess_values", "not_a_number", "negative_value", "bad_weight"]
+Values = tuple[int | None, ...]
+
+
+class Dropped(NamedTuple):
+    """Something of an event that a correlation does not count."""
+
+    reason: Reason
+    correlation: str
+    field: str
+    member: str
+
+
+class Projector:
+    """Turns matched events into hits.
+
+    Nothing is left out silently: `dropped` counts it by reason, correlation, field and member.
+
+    Args:
+        correlations: the correlations of the rule pack.
+    """
+
+    def __init__(self, correlations: Sequence[Correlation]) -> None:
+        self.dropped: Counter[Dropped] = Counter()
+        self._users: dict[str, list[tuple[_Projection, int]]] = {}
+        for correlation in correlations:
+            projection = _Projection(correlation, self.dropped)
+            for position, reference in enumerate(correlation.references):
+                self._users.setdefault(reference.id, []).append((projection, position))
+
+    @property
+    def missing_group_key(self) -> dict[tuple[str, str, str], int]:
+        """(correlation, field, member) -> events not counted because they lack that field."""
+        return {
+            (dropped.correlation, dropped.field, dropped.member): count
+            for dropped, count in self.dropped.items()
+            if dropped.reason == "missing_group_key"
+        }
+
+    def hits(self, event: Event, matched: Collection[str]) -> list[tuple[int, GroupHit]]:
+        """The hits of one event, each with its shard.
+
+        Args:
+            event: as admitted; a late one is for the caller to hold back.
+            matched: ids of the detections it matched.
+        """
+        wanted: dict[_Projection, list[int]] = {}
+        for detection in matched:
+            for projection, position in self._users.get(detection, ()):
+                wanted.setdefault(projection, []).append(position)
+        if not wanted:
+            return []
+        identity = hit_id(event)
+        return [hit for projection, positions in wanted.items() for hit in projection.hits(event, positions, identity)]
+
+
+class _Projection:
+    """One correlation's view of events."""
+
+    def __init__(self, correlation: Correlation, dropped: Counter[Dropped]) -> None:
+        self._correlation = correlation
+        self._dropped = dropped
+        used = {*correlation.group_by, *correlation.values}
+        self._aliased = any(used & reference.fields.keys() for reference in correlation.references)
+
+    def hits(self, event: Event, positions: list[int], identity: int) -> list[tuple[int, GroupHit]]:
+        """The event's hits; one event that matches several references counts once in each group."""
+        correlation = self._correlation
+        weight = self._weight(event)
+        if weight is None:
+            return []
+        if self._aliased:
+            masks: dict[tuple[tuple[str, ...], int | None], int] = {}
+            for position in positions:
+                for group, value in self._places(event, correlation.references[position].fields):
+                    masks[group, value] = masks.get((group, value), 0) | 1 << position
+        else:
+            mask = sum(1 << position for position in positions)
+            masks = dict.fromkeys(self._places(event, {}), mask)
+        origin = event.origin
+        return [
+            (
+                shard_of(correlation.id, group),
+                GroupHit(
+                    correlation.id,
+                    group,
+                    Hit(
+                        event.time,
+                        identity,
+                        mask,
+                        event.member,
+                        value,
+                        weight,
+                        origin.topic,
+                        origin.partition,
+                        origin.offset,
+                        event.line,
+                        event.event_id,
+                    ),
+                ),
+            )
+            for (group, value), mask in masks.items()
+        ]
+
+    def _places(self, event: Event, aliases: dict[str, str]) -> list[tuple[tuple[str, ...], int | None]]:
+        """Every (group, value) of the event, field names taken through the aliases of one reference."""
+        fields = event.fields
+        names = [aliases.get(name, name) for name in self._correlation.group_by]
+        fanned = fan_out([fields.get(name) for name in names])
+        if fanned is None:
+            missing = next(name for name in names if not distinct_texts(fields.get(name)))
+            self._drop("missing_group_key", missing, event)
+            return []
+        if fanned.excess:
+            self._drop("excess_values", names[0], event, fanned.excess)
+        values = self._values(event, aliases)
+        return [(group, value) for group in fanned.combinations for value in values]
+
+    def _values(self, event: Event, aliases: dict[str, str]) -> Values:
+        correlation = self._correlation
+        if not correlation.values:
+            return (None,)
+        names = [aliases.get(name, name) for name in correlation.values]
+        if correlation.kind in NUMERIC:
+            return self._numbers(event, names[0])
+        fanned = fan_out([event.fields.get(name) for name in names])
+        if fanned is None:
+            return (None,)
+        if fanned.excess:
+            self._drop("excess_values", names[0], event, fanned.excess)
+        return tuple(stable_number(*texts, bits=63) for texts in fanned.combinations)
+
+    def _numbers(self, event: Event, name: str) -> Values:
+        value: Value = event.fields.get(name)
+        elements = value if isinstance(value, tuple) else (value,)
+        numbers: set[int] = set()
+        for element in elements:
+            scaled = fixed_point(element)
+            if scaled is None:
+                if element is not None:
+                    self._drop("not_a_number", name, event)
+            elif scaled < 0 and self._correlation.nonnegative:
+                self._drop("negative_value", name, event)
+            else:
+                numbers.add(scaled)
+        kept = sorted(numbers)
+        if len(kept) > MAX_VALUES:
+            self._drop("excess_values", name, event, len(kept) - MAX_VALUES)
+        return tuple(kept[:MAX_VALUES]) or (None,)
+
+    def _weight(self, event: Event) -> int | None:
+        """The number of events this one stands for; None if it says nonsense, and then it is not counted."""
+        name = self._correlation.weight
+        if name is None or event.fields.get(name) is None:
+            return 1
+        weight = fixed_point(_single(event.fields[name]))
+        if weight is None or weight < 10**6 or weight % 10**6:
+            self._drop("bad_weight", name, event)
+            return None
+        return weight // 10**6
+
+    def _drop(self, reason: Reason, field: str, event: Event, count: int = 1) -> None:
+        self._dropped[Dropped(reason, self._correlation.id, field, event.member)] += count
+
+
+def hit_id(event: Event) -> int:
+    """The event's identity among hits: the same however often and wherever it is read again."""
+    return stable_number(event.member, event.event_id, event.time)
+
+
+def shard_of(correlation: str, group: tuple[str, ...]) -> int:
+    """The shard in which a group of a correlation lives."""
+    return stable_number(correlation, *group) % SHARDS
+
+
+def _single(value: Value) -> str | int | float | bool | None:
+    return value[0] if isinstance(value, tuple) and len(value) == 1 else None if isinstance(value, tuple) else value

@@ -1,0 +1,1 @@
+"""Sigma to matches: pure functions over flat events."""

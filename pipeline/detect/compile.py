@@ -1,0 +1,130 @@
+"""Documents to plans: parse, fill placeholders, map fields, lower; then filters. One problem never hides another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from sigma.exceptions import SigmaError
+from sigma.processing.pipeline import ProcessingPipeline
+from sigma.rule import SigmaRule
+
+from pipeline.detect.filters import Filter, apply_filters, compile_filter, logsource_of
+from pipeline.detect.lower import lower_rule
+from pipeline.detect.parse import parse_rule
+from pipeline.detect.placeholders import Placeholders, fill_placeholders
+from pipeline.detect.plan import DetectionPlan
+from schemas.errors import RuleError
+from schemas.rule_document import RuleDocument
+
+Progress = Callable[[int, int], None]
+"""Called with how many documents are done, and of how many."""
+
+
+class Compiled(NamedTuple):
+    """The plans in the order of their ids, and the rules that cannot be honoured."""
+
+    plans: list[DetectionPlan]
+    problems: list[RuleError]
+
+
+def compile_detections(
+    documents: Sequence[RuleDocument],
+    *,
+    placeholders: Placeholders | None = None,
+    fields: ProcessingPipeline | None = None,
+    on_progress: Progress | None = None,
+) -> Compiled:
+    """Compile every detection among the documents, with the filters among them; correlations are left to others.
+
+    A rule that cannot be honoured is a problem with file, line and reason, never a plan that does not match.
+
+    Args:
+        documents: what `load_documents` gave.
+        placeholders: values for `expand`.
+        fields: a pySigma processing pipeline that maps field names.
+        on_progress: told after every document.
+    """
+    wanted = [document for document in documents if document.kind != "correlation"]
+    plans: dict[str, DetectionPlan] = {}
+    filters: list[Filter] = []
+    problems: list[RuleError] = []
+    for done, document in enumerate(wanted, 1):
+        try:
+            if document.kind == "filter":
+                filters.append(compile_filter(document, placeholders or {}, fields))
+            else:
+                _add(compile_detection(document, placeholders or {}, fields), plans, document)
+        except RuleError as problem:
+            problems.append(problem)
+        if on_progress:
+            on_progress(done, len(wanted))
+    ordered = [plans[identity] for identity in sorted(plans)]
+    for one in sorted(filters, key=lambda found: found.id):
+        try:
+            ordered = apply_filters(ordered, [one])
+        except RuleError as problem:
+            problems.append(problem)
+    return Compiled(ordered, problems)
+
+
+def _add(plan: DetectionPlan, plans: dict[str, DetectionPlan], document: RuleDocument) -> None:
+    known = plans.get(plan.id)
+    if known is not None:
+        where = document.where("id")
+        raise RuleError(where, f"this id belongs to another rule ({known.source})", got=plan.id, hint="a new UUID")
+    plans[plan.id] = plan
+
+
+def compile_detection(
+    document: RuleDocument, placeholders: Placeholders, fields: ProcessingPipeline | None = None
+) -> DetectionPlan:
+    """Compile one detection.
+
+    Raises:
+        RuleError: `file:line`: what cannot be honoured.
+    """
+    rule = parse_rule(document)
+    for detection in rule.detection.detections.values():
+        fill_placeholders(detection, placeholders)
+    # The log source is the rule's own: a pipeline may rewrite it for a backend's tables.
+    logsource = logsource_of(rule.logsource)
+    if fields is not None:
+        _map_fields(rule, fields, document)
+    return DetectionPlan(
+        id=str(rule.id or document.id),
+        title=rule.title,
+        logsource=logsource,
+        expression=lower_rule(rule),
+        name=rule.name or "",
+        level=rule.level.name.lower() if rule.level else "medium",
+        status=rule.status.name.lower() if rule.status else "",
+        description=rule.description or "",
+        author=rule.author or "",
+        license=rule.license or "",
+        references=_texts(rule.references),
+        tags=tuple(str(tag) for tag in rule.tags),
+        falsepositives=_texts(rule.falsepositives),
+        alerts=_alerts(document),
+        source=f"{document.path.name}:{document.line}",
+    )
+
+
+def _map_fields(rule: SigmaRule, fields: ProcessingPipeline, document: RuleDocument) -> None:
+    try:
+        fields.apply(rule)
+    except SigmaError as error:
+        raise RuleError(document.where("detection"), f"the field mapping refuses it: {error}") from error
+
+
+def _alerts(document: RuleDocument) -> bool:
+    """`federation: {alert: true}`: whether a match is an alert by itself."""
+    block: Any = document.data.get("federation", {})
+    if not isinstance(block, dict) or not block.keys() <= {"alert"} or not isinstance(block.get("alert", False), bool):
+        where = document.where("federation")
+        raise RuleError(where, "not a detection's federation block", got=block, expected="alert: true or false")
+    return bool(block.get("alert", False))
+
+
+def _texts(values: Sequence[object] | None) -> tuple[str, ...]:
+    return tuple(str(value) for value in values or ())

@@ -1,0 +1,183 @@
+"""Rule files to documents: YAML read with a line for every key, hostile YAML refused.
+
+title: A        ->  RuleDocument(path, line=1, kind="detection", data={"title": "A", ...},
+detection: ...                   lines={("title",): 1, ("detection",): 2, ...})
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import yaml
+
+from schemas.errors import ConfigError, RuleError
+from schemas.rule_document import RuleDocument
+
+SUFFIXES: Final = (".yml", ".yaml")
+MAX_FILE_BYTES: Final = 4 * 1024 * 1024
+MAX_NODES: Final = 100_000
+"""Keys and values of one document after its aliases are followed; the largest known rule has under 5,000."""
+MAX_DEPTH: Final = 40
+
+_COLLECTIONS: Final = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
+
+Place = tuple[str | int, ...]
+
+
+def load_documents(paths: Sequence[Path], *, problems: list[RuleError] | None = None) -> list[RuleDocument]:
+    """Read every rule document of files and folders, in the order of their names.
+
+    Args:
+        paths: `.yml`/`.yaml` files, or folders searched with their subfolders (hidden ones left out).
+        problems: if given, files that cannot be read are noted here and skipped, instead of raised.
+
+    Raises:
+        RuleError: `file:line`: not YAML, a key twice, an alias bomb, neither detection nor correlation nor filter.
+        ConfigError: a path that is not there, or no rule file at all.
+    """
+    documents: list[RuleDocument] = []
+    for path in rule_files(paths):
+        try:
+            documents.extend(read_documents(path))
+        except RuleError as problem:
+            if problems is None:
+                raise
+            problems.append(problem)
+    return documents
+
+
+def rule_files(paths: Sequence[Path]) -> list[Path]:
+    """The rule files that the paths name, each once.
+
+    Raises:
+        ConfigError: a path that is not there, or no rule file at all.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_file():
+            found[path] = None
+        elif path.is_dir():
+            found.update((file, None) for file in sorted(path.rglob("*")) if _is_rule_file(file, path))
+        else:
+            raise ConfigError(str(path), "no such file or folder", expected="rules")
+    if not found:
+        raise ConfigError(" ".join(map(str, paths)), "no rules here", expected=f"{' or '.join(SUFFIXES)} files")
+    return list(found)
+
+
+def _is_rule_file(file: Path, root: Path) -> bool:
+    hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
+    return file.suffix in SUFFIXES and not hidden and file.is_file()
+
+
+def read_documents(path: Path) -> Iterator[RuleDocument]:
+    """The documents of one file; empty documents are skipped.
+
+    Raises:
+        RuleError: as `load_documents`.
+    """
+    try:
+        raw = path.read_bytes()
+        text = raw.decode("utf-8-sig")
+    except OSError as error:
+        raise RuleError(str(path), f"cannot read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise RuleError(f"{path}:{line}", "not UTF-8", got=f"byte 0x{raw[error.start]:02x}") from error
+    if len(raw) > MAX_FILE_BYTES:
+        raise RuleError(str(path), "too large for a rule file", got=f"{len(raw)} bytes", expected=f"{MAX_FILE_BYTES}")
+    yield from documents_in(text, path)
+
+
+def documents_in(text: str, path: Path) -> Iterator[RuleDocument]:
+    """The documents of a text; the path is for errors.
+
+    Raises:
+        RuleError: as `load_documents`.
+    """
+    loader: yaml.CSafeLoader | None = None
+    try:
+        loader = yaml.CSafeLoader(text)
+        while loader.check_node():
+            node = loader.get_node()
+            if node is not None and not (isinstance(node, yaml.ScalarNode) and not node.value):
+                yield _document(path, node, loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        raise RuleError(f"{path}:{mark.line + 1 if mark else 1}", f"not YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise RuleError(f"{path}:1", f"not YAML: {str(error).splitlines()[0]}") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _document(path: Path, node: yaml.Node, loader: yaml.CSafeLoader) -> RuleDocument:
+    reader = _NodeReader(path, loader)
+    data = reader.value(node, ())
+    line = node.start_mark.line + 1
+    if not isinstance(data, dict):
+        raise RuleError(f"{path}:{line}", "not a rule", got=type(data).__name__, expected="keys and values")
+    return RuleDocument(path, line, _kind(data, f"{path}:{line}"), data, reader.lines)
+
+
+def _kind(data: dict[str, Any], where: str) -> Literal["detection", "correlation", "filter"]:
+    if "action" in data:
+        raise RuleError(
+            where,
+            "`action` documents are not part of Sigma 2",
+            got=data["action"],
+            hint="write each rule out, or use a correlation",
+        )
+    for kind in ("correlation", "filter", "detection"):
+        if kind in data:
+            return kind
+    raise RuleError(where, "not a rule", got=sorted(data)[:8], expected="a key detection, correlation or filter")
+
+
+class _NodeReader:
+    """YAML nodes to Python values; counts what it makes, so that a small file cannot become a large document."""
+
+    def __init__(self, path: Path, loader: yaml.CSafeLoader) -> None:
+        self._path = path
+        self._loader = loader
+        self._nodes = 0
+        self.lines: dict[Place, int] = {}
+
+    def value(self, node: yaml.Node, place: Place) -> Any:
+        self._nodes += 1
+        where = f"{self._path}:{node.start_mark.line + 1}"
+        if self._nodes > MAX_NODES:
+            raise RuleError(where, "too many values, aliases followed", expected=f"at most {MAX_NODES}")
+        if len(place) > MAX_DEPTH:
+            raise RuleError(where, "nested too deeply", expected=f"at most {MAX_DEPTH} levels")
+        if isinstance(node, yaml.CollectionNode) and node.tag not in _COLLECTIONS:
+            raise RuleError(where, "not YAML: an unknown tag", got=node.tag)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, place)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._item(item, (*place, index)) for index, item in enumerate(node.value)]
+        try:
+            return self._loader.construct_object(node)
+        except (ValueError, OverflowError) as error:
+            raise RuleError(where, f"not a value: {error}", got=node.value) from error
+
+    def _item(self, node: yaml.Node, place: Place) -> Any:
+        self.lines[place] = node.start_mark.line + 1
+        return self.value(node, place)
+
+    def _mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            key = self._loader.construct_object(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+            if not isinstance(key, str):
+                got = str(key_node.value)
+                raise RuleError(f"{self._path}:{line}", "a key must be text", got=got, hint=f'write "{got[:40]}"')
+            if key in found:
+                raise RuleError(f"{self._path}:{line}", "this key is there twice", got=key, expected="each key once")
+            self.lines[(*place, key)] = line
+            found[key] = self.value(value_node, (*place, key))
+        return found

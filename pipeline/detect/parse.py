@@ -1,0 +1,137 @@
+"""Rule documents to pySigma's rules: its metadata checks and value types, our modifiers, an error that names the line.
+
+{"title": ..., "detection": {"sel": {"a|contains": "x"}, "condition": "sel"}}
+    ->  SigmaRule(title=..., detection={"sel": SigmaDetection([SigmaDetectionItem("a", [Contains], [*x*])])})
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sigma.exceptions import SigmaError, SigmaRuleLocation
+from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaDetections, SigmaLogSource, SigmaRule
+from sigma.types import SigmaString, SigmaType, sigma_type
+
+from pipeline.detect.modifiers import MODIFIERS
+from schemas.errors import RuleError, printable
+from schemas.rule_document import RuleDocument
+
+SCALARS: Final = (str, int, float, bool, type(None))
+TAXONOMIES: Final = ("sigma", "ecs")
+
+# What pySigma lets escape on malformed documents instead of its own errors.
+_PARSER_FAULTS: Final = (SigmaError, TypeError, ValueError, AttributeError, KeyError, IndexError, RecursionError)
+
+
+def parse_rule(document: RuleDocument, section: str = "detection") -> SigmaRule:
+    """Read one detection, or with `section="filter"` the tests of a filter.
+
+    Raises:
+        RuleError: `file:line`: what is wrong, by Sigma's rules or pySigma's.
+    """
+    _check_taxonomy(document)
+    if not isinstance(document.data.get("logsource"), dict):
+        raise RuleError(document.where("logsource"), "a rule needs a log source", expected="product, category, service")
+    metadata = {key: value for key, value in document.data.items() if key not in {"logsource", section}}
+    try:
+        attributes, _ = SigmaRule.from_dict_common_params(metadata)
+    except _PARSER_FAULTS as fault:
+        raise RuleError(_guilty_line(document, fault), f"pySigma refuses it: {_told(fault)}") from fault
+    try:
+        logsource = SigmaLogSource.from_dict(document.data["logsource"])
+    except _PARSER_FAULTS as fault:
+        raise RuleError(document.where("logsource"), f"pySigma refuses it: {_told(fault)}") from fault
+    return SigmaRule(logsource=logsource, detection=_detections(document, section), **attributes)
+
+
+def _check_taxonomy(document: RuleDocument) -> None:
+    taxonomy = document.data.get("taxonomy", "sigma")
+    if taxonomy not in TAXONOMIES:
+        where = document.where("taxonomy")
+        raise RuleError(where, "unknown taxonomy", got=taxonomy, expected=" or ".join(TAXONOMIES))
+
+
+def _detections(document: RuleDocument, section: str) -> SigmaDetections:
+    data = document.data.get(section)
+    where = document.where(section)
+    if not isinstance(data, dict) or not data:
+        raise RuleError(where, f"`{section}` must hold selections and a condition", got=data)
+    if "timeframe" in data:
+        raise RuleError(
+            document.where(section, "timeframe"), "`timeframe` is no longer part of Sigma", hint="write a correlation"
+        )
+    conditions = data.get("condition")
+    conditions = conditions if isinstance(conditions, list) else [conditions]
+    if not conditions or not all(isinstance(condition, str) for condition in conditions):
+        raise RuleError(document.where(section, "condition"), "a condition must be text", got=data.get("condition"))
+    reserved = {"condition", "rules"} if section == "filter" else {"condition"}
+    reader = _SelectionReader(document)
+    selections = {
+        name: reader.selection(value, (section, name)) for name, value in data.items() if name not in reserved
+    }
+    if not selections:
+        raise RuleError(where, f"`{section}` defines no selection")
+    return SigmaDetections(selections, conditions, _location(document, section, "condition"))
+
+
+class _SelectionReader:
+    """The detection section's maps and lists to pySigma's items; `place` is the path of keys, for errors."""
+
+    def __init__(self, document: RuleDocument) -> None:
+        self._document = document
+
+    def selection(self, value: Any, place: tuple[str | int, ...]) -> SigmaDetection:
+        """A map: all must hold. A list of maps: any. A scalar or a list of scalars: keywords, any."""
+        where, source = self._document.where(*place), _location(self._document, *place)
+        if isinstance(value, dict) and value:
+            return SigmaDetection([self._item(key, entry, (*place, key)) for key, entry in value.items()], source)
+        if isinstance(value, list) and value and not all(isinstance(entry, SCALARS) for entry in value):
+            parts = [self.selection(entry, (*place, index)) for index, entry in enumerate(value)]
+            return SigmaDetection(list(parts), source)
+        if value is None or value in ({}, []) or (isinstance(value, list) and None in value):
+            raise RuleError(where, "a selection must not be empty", got=value, expected="fields, or keywords")
+        if isinstance(value, list | str | int | float):
+            return SigmaDetection([self._item("", value, place)], source)
+        raise RuleError(where, f"a {type(value).__name__} is not a selection", expected="a map, a list or keywords")
+
+    def _item(self, key: str, value: Any, place: tuple[str | int, ...]) -> SigmaDetectionItem:
+        where = self._document.where(*place)
+        field, *names = key.split("|")
+        unknown = [name for name in names if name not in MODIFIERS]
+        if unknown:
+            raise RuleError(
+                where, f"unknown modifier `{printable(unknown[0])}`", got=key, expected=", ".join(sorted(MODIFIERS))
+            )
+        values = value if isinstance(value, list) else [value]
+        odd = [entry for entry in values if not isinstance(entry, SCALARS)]
+        if odd:
+            raise RuleError(where, f"a {type(odd[0]).__name__} is not a value", got=odd[0], expected="text or a number")
+        if not values:
+            raise RuleError(where, "an empty list matches nothing", got=key, hint="null, if the field shall be empty")
+        try:
+            typed: list[SigmaType] = [
+                SigmaString.from_str(entry) if "re" in names and isinstance(entry, str) else sigma_type(entry)
+                for entry in values
+            ]
+            modifiers = [MODIFIERS[name] for name in names]
+            return SigmaDetectionItem(field or None, modifiers, typed, source=_location(self._document, *place))
+        except _PARSER_FAULTS as fault:
+            raise RuleError(where, f"pySigma refuses it: {_told(fault)}", got=key) from fault
+
+
+def _location(document: RuleDocument, *place: str | int) -> SigmaRuleLocation:
+    return SigmaRuleLocation(document.path, int(document.where(*place).rpartition(":")[2]))
+
+
+def _told(fault: Exception) -> str:
+    # The text without the place, which pySigma would add as an absolute path.
+    return printable(str(fault.args[0] if fault.args else "").strip() or type(fault).__name__)
+
+
+def _guilty_line(document: RuleDocument, fault: Exception) -> str:
+    """Where the attribute stands that a metadata error is about; pySigma tells it by the error's class, or a word."""
+    about = type(fault).__name__.removeprefix("Sigma").removesuffix("Error").lower()
+    if about == "identifier":
+        return document.where("id")
+    words = {about, *_told(fault).lower().split()}
+    return document.where(*[key for key in document.data if key in words or key.removesuffix("s") in words][:1])

@@ -1,0 +1,96 @@
+"""`expand`: the placeholders of a rule replaced by the values a site gives them.
+
+user|expand: '%admins%'   with {"admins": ["root", "adm-*"]}   ->   user: [root, adm-*]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+from sigma.rule import SigmaDetection, SigmaDetectionItem
+from sigma.types import Placeholder, SigmaExpansion, SigmaRegularExpression, SigmaString, SigmaType
+
+from pipeline.detect.lower import place_of
+from schemas.errors import ConfigError, RuleError, printable
+
+Placeholders = Mapping[str, Sequence[str]]
+
+MAX_EXPANDED = 10_000
+
+
+def load_placeholders(path: Path) -> dict[str, tuple[str, ...]]:
+    """Read a placeholder file: YAML, `name: [value, ...]`; values may hold Sigma's wildcards.
+
+    Raises:
+        ConfigError: the file is missing or something else.
+    """
+    try:
+        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot read the placeholders: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), f"not YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(str(path), "not placeholders", got=type(data).__name__, expected="name: [value, ...]")
+    found = {}
+    for name, values in data.items():
+        listed = values if isinstance(values, list) else [values]
+        if not isinstance(name, str) or not listed or not all(isinstance(value, str | int) for value in listed):
+            raise ConfigError(f"{path}: {name}", "not a placeholder", got=values, expected="a list of texts")
+        found[name] = tuple(str(value) for value in listed)
+    return found
+
+
+def fill_placeholders(detection: SigmaDetection, placeholders: Placeholders) -> None:
+    """Replace every placeholder below a selection, in place; several values are OR-linked, even under `all`.
+
+    Raises:
+        RuleError: a placeholder without values: the rule cannot be honoured.
+    """
+    for item in detection.detection_items:
+        if isinstance(item, SigmaDetectionItem):
+            where = place_of(item.source)
+            item.value = [_filled(value, placeholders, where) for value in item.value]
+        else:
+            fill_placeholders(item, placeholders)
+
+
+def _filled(value: SigmaType, placeholders: Placeholders, where: str) -> SigmaType:
+    if isinstance(value, SigmaExpansion):
+        return SigmaExpansion([_filled(part, placeholders, where) for part in value.values])
+    if not isinstance(value, SigmaString | SigmaRegularExpression) or not value.contains_placeholder():
+        return value
+    text = value if isinstance(value, SigmaString) else value.regexp
+    choices = [list(_choices(part, placeholders, where)) for part in text.s]
+    count = 1
+    for choice in choices:
+        count *= len(choice)
+    if count > MAX_EXPANDED:
+        raise RuleError(where, "too many combinations of placeholder values", got=count, expected=f"<= {MAX_EXPANDED}")
+    filled: list[SigmaType] = []
+    for combination in product(*choices):
+        whole = type(text)()
+        whole.s = [piece for pieces in combination for piece in pieces]
+        filled.append(
+            SigmaRegularExpression(str(whole), value.flags) if isinstance(value, SigmaRegularExpression) else whole
+        )
+    return filled[0] if len(filled) == 1 else SigmaExpansion(filled)
+
+
+def _choices(part: Any, placeholders: Placeholders, where: str) -> Iterator[list[Any]]:
+    """What may stand in the place of one part of a value, each as a list of parts."""
+    if not isinstance(part, Placeholder):
+        yield [part]
+    elif part.name not in placeholders:
+        raise RuleError(
+            where,
+            f"placeholder %{printable(part.name)}% has no values",
+            hint="give a placeholder file (--placeholders), or --skip-unsupported",
+        )
+    else:
+        for text in placeholders[part.name]:
+            yield list(SigmaString(text).s)

@@ -1,0 +1,83 @@
+r"""Regular expressions and wildcard patterns on RE2: a search is linear in the text, so no rule and no event can stall.
+
+Sigma allows a PCRE subset without look-around and back-references, which is what RE2 has. Where they differ from Python
+and PCRE: `$` is the very end of the text (not before a last newline), `\s` has no vertical tab, classes are ASCII.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import re2  # type: ignore[import-untyped]
+
+from schemas.errors import RuleError
+
+Search = Callable[[str], bool]
+
+MAX_PATTERN: Final = 8_192
+MAX_PROGRAM_BYTES: Final = 1 << 20
+"""What one compiled pattern may take; `(a{1000}){1000}` is refused instead of built."""
+
+
+def compile_regex(pattern: str, flags: str, where: str) -> Search:
+    """A search for the pattern anywhere in a text.
+
+    Raises:
+        RuleError: at `where`: not a regular expression, or one outside Sigma's subset.
+    """
+    if len(pattern) > MAX_PATTERN:
+        raise RuleError(
+            where, "regular expression too long", got=f"{len(pattern)} characters", expected=f"{MAX_PATTERN}"
+        )
+    prefix = f"(?{flags})" if flags else ""
+    try:
+        compiled = re2.compile(prefix + pattern, _options())
+    except (re2.error, UnicodeEncodeError) as error:
+        raise RuleError(
+            where,
+            f"not a regular expression Sigma allows: {_reason(error)}",
+            got=pattern,
+            expected="PCRE without look-around and back-references",
+        ) from error
+    return _search(compiled)
+
+
+def compile_like(pattern: str) -> Search:
+    r"""A match of a whole text with a pattern of `*` and `?`, where `\` takes the next character literally.
+
+    `*` and `?` span newlines: a script block is one value. `?` is one character of the case-folded text.
+    """
+    pieces = []
+    characters = iter(pattern)
+    for char in characters:
+        if char == "*":
+            pieces.append(".*")
+        elif char == "?":
+            pieces.append(".")
+        else:
+            pieces.append(re2.escape(next(characters, "") if char == "\\" else char))
+    return _search(re2.compile(r"(?s)\A" + "".join(pieces) + r"\z", _options()))
+
+
+def _options() -> re2.Options:
+    options = re2.Options()
+    options.never_capture = True
+    options.log_errors = False
+    options.max_mem = MAX_PROGRAM_BYTES * 8
+    return options
+
+
+def _search(compiled: re2._Regexp) -> Search:
+    search = compiled.search
+
+    def found(text: str) -> bool:
+        # Lone surrogates are legal in JSON but not in UTF-8; RE2 reads their bytes as unknown characters.
+        return search(text.encode("utf-8", "surrogatepass")) is not None
+
+    return found
+
+
+def _reason(error: Exception) -> str:
+    told = error.args[0] if error.args else error
+    return told.decode("utf-8", "replace") if isinstance(told, bytes) else str(told)

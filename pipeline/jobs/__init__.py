@@ -1,0 +1,1 @@
+"""The Flink job: the only place that imports pyflink; wiring, no decisions."""

@@ -1,0 +1,90 @@
+"""What the detect stage says to the keyed stage: few, large messages, each addressed by a key.
+
+A batch of records becomes at most one message per shard, one account per partition, and the records that pass
+straight through (dead letters, alerts of single detections). Per-record keyed state would be ten times slower.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from schemas.hit import GroupHit
+
+
+class Roster(msgspec.Struct, array_like=True, frozen=True):
+    """What a tick said: every member partition there is, and when the tick was appended (ms)."""
+
+    partitions: dict[str, int]
+    seen_at: int
+
+
+class ShardBatch(msgspec.Struct, array_like=True, frozen=True, tag="shard"):
+    """What one batch of records means for one shard: its hits, and the clocks seen, so that event time moves."""
+
+    shard: int
+    hits: list[GroupHit]
+    clocks: dict[str, int]
+    """`topic/partition` -> newest append time read, ms."""
+    rosters: list[Roster]
+
+
+class AccountDelta(msgspec.Struct, array_like=True, tag="account"):
+    """What became of one batch of one partition; the counters of `schemas.health.PartitionAccount`."""
+
+    topic: str
+    partition: int
+    next_offset: int = 0
+    newest: int = 0
+    """Newest append time read, ms."""
+    records: int = 0
+    ticks: int = 0
+    lines: int = 0
+    evaluated: int = 0
+    matched: int = 0
+    late: int = 0
+    clock_ahead: int = 0
+    dead: int = 0
+
+
+class Passing(msgspec.Struct, array_like=True, frozen=True, tag="pass"):
+    """A finished output record: where it goes, its key, its value."""
+
+    topic: str
+    key: str
+    value: bytes
+
+
+Message = ShardBatch | AccountDelta | Passing
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+
+
+def address(message: Message) -> str:
+    """The key by which Flink sends a message to its state."""
+    match message:
+        case ShardBatch(shard=shard):
+            return f"shard/{shard}"
+        case AccountDelta(topic=topic, partition=partition):
+            return f"account/{topic}/{partition}"
+        case Passing(topic=topic):
+            return f"pass/{topic}"
+
+
+def encode(message: Message) -> bytes:
+    r"""The message with its address in front: `<address>\0<msgpack>`."""
+    return address(message).encode() + b"\0" + _encoder.encode(message)
+
+
+def address_of(data: bytes) -> str:
+    """The address alone, without decoding the message."""
+    return data[: data.index(b"\0")].decode()
+
+
+def decode(data: bytes) -> Message:
+    """Read a message back.
+
+    Raises:
+        msgspec.DecodeError: not a message.
+    """
+    return _decoder.decode(memoryview(data)[data.index(b"\0") + 1 :])

@@ -1,0 +1,1 @@
+"""What travels between processes: event, hit, alert, member registry, health."""

@@ -1,0 +1,75 @@
+"""What the `health` topic carries: forwarders' heartbeats and the job's account of every record it read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+
+class _Health(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    timestamp: str = Field(alias="@timestamp")
+
+    def to_json(self) -> bytes:
+        """One line of JSON."""
+        return self.model_dump_json(by_alias=True).encode()
+
+
+class InputCounters(_Health):
+    """One input of a forwarder, since it started."""
+
+    timestamp: str = Field(default="", alias="@timestamp", exclude=True)
+    name: str
+    read: int = 0
+    sent: int = 0
+    acknowledged: int = 0
+    dropped: int = Field(default=0, description="what the mapping says not to send")
+    dead: int = Field(default=0, description="what could not be read; kept in the local dead-letter file")
+
+
+class Heartbeat(_Health):
+    """A forwarder is alive; each minute."""
+
+    kind: Literal["heartbeat"] = "heartbeat"
+    member: str
+    agent: str = Field(description="version of the forwarder")
+    inputs: list[InputCounters]
+    spool_bytes: int = 0
+    policy: str = Field(default="", description="hash of the forwarder's mapping policy")
+    last_error: str = ""
+
+
+class PartitionAccount(_Health):
+    """What became of everything read from one partition, since the beginning; a newer one replaces an older one.
+
+    Of records: `records = events_records + ticks`. Of lines: `lines = evaluated + dead`; `late` and `clock_ahead`
+    are parts of `evaluated`.
+    """
+
+    kind: Literal["account"] = "account"
+    topic: str
+    partition: int
+    next_offset: int
+    records: int = 0
+    ticks: int = 0
+    lines: int = 0
+    evaluated: int = 0
+    matched: int = Field(default=0, description="evaluated lines that at least one detection matched")
+    late: int = Field(default=0, description="evaluated, but too old to be correlated in the stream")
+    clock_ahead: int = Field(default=0, description="evaluated with the append time for its own")
+    dead: int = 0
+
+
+HealthMessage = Annotated[Heartbeat | PartitionAccount, Field(discriminator="kind")]
+_adapter: TypeAdapter[Heartbeat | PartitionAccount] = TypeAdapter(HealthMessage)
+
+
+def health_from_json(value: bytes | str) -> Heartbeat | PartitionAccount:
+    """Read one message of the `health` topic.
+
+    Raises:
+        pydantic.ValidationError: neither a heartbeat nor an account.
+    """
+    return _adapter.validate_json(value)

@@ -1,0 +1,99 @@
+"""The Elasticsearch index of alerts: its name for each alert, and its template, made from the alert model."""
+
+from __future__ import annotations
+
+import re
+import types
+from typing import Any, Final, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from schemas.alert import RFC3339, Alert
+from schemas.errors import EventError
+
+TEMPLATE_NAME: Final = "alerts-centre"
+INDEX_PATTERN: Final = "alerts-centre-*"
+"""Every index the centre's analysts read; members' and shared indices will carry other names."""
+
+_ALERT_ID: Final = re.compile(r"(\d{4})(0[1-9]|1[0-2])-[0-9a-f]{24}")
+_KEYWORD: Final = {"type": "keyword", "ignore_above": 1024}
+
+_OVERRIDES: Final[dict[str, dict[str, Any]]] = {
+    # Sentences are searched by their words.
+    "message": {"type": "text"},
+    "rule.name": _KEYWORD | {"fields": {"text": {"type": "text"}}},
+    "rule.description": {"type": "text"},
+    # Rule authors choose the names of group-by fields: one flattened field keeps the mapping from growing with them.
+    "jointsoc.group_by": {"type": "flattened", "ignore_above": 1024},
+    # Read with its alert, never searched: kept in the source, not indexed.
+    "jointsoc.evidence": {"type": "object", "enabled": False},
+}
+
+
+def index_of(alert_id: str) -> str:
+    """The index that holds an alert, from its id alone (docs/decisions/0005-alert-index-from-the-id.md).
+
+    Raises:
+        EventError: the id does not begin with a year and a month.
+
+    >>> index_of("202611-0123456789abcdef01234567")
+    'alerts-centre-2026.11'
+    """
+    match = _ALERT_ID.fullmatch(alert_id)
+    if match is None:
+        raise EventError("event.id", "names no index", got=alert_id, expected="<yyyymm>-<24 hexadecimal digits>")
+    return f"alerts-centre-{match[1]}.{match[2]}"
+
+
+def index_template() -> dict[str, Any]:
+    """The composable template for `alerts-centre-*`: types from `Alert`, unknown fields kept but not indexed.
+
+    `refresh_interval` is set, and short: half a second keeps "searchable" within the latency goal, and an index whose
+    interval is set explicitly never stops refreshing because nobody searched it for a while. There is a replica as soon
+    as there is a second node.
+    """
+    return {
+        "index_patterns": [INDEX_PATTERN],
+        "priority": 200,
+        "template": {
+            "settings": {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "500ms"},
+            "mappings": {"dynamic": False, "properties": _properties(Alert, "")},
+        },
+        "_meta": {"made_from": "schemas.alert.Alert"},
+    }
+
+
+def _properties(model: type[BaseModel], prefix: str) -> dict[str, Any]:
+    return {
+        field.alias or name: _mapping(field, prefix + (field.alias or name))
+        for name, field in model.model_fields.items()
+    }
+
+
+def _mapping(field: FieldInfo, path: str) -> dict[str, Any]:
+    if path in _OVERRIDES:
+        return dict(_OVERRIDES[path])
+    kind = _element(field.annotation)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return {"properties": _properties(kind, path + ".")}
+    if kind is bool:
+        return {"type": "boolean"}
+    if kind is int:
+        return {"type": "long"}
+    if kind is str and any(getattr(rule, "pattern", None) == RFC3339 for rule in field.metadata):
+        return {"type": "date", "format": "strict_date_time"}
+    if kind is str or get_origin(kind) is Literal:
+        return dict(_KEYWORD)
+    raise TypeError(f"{path}: no Elasticsearch type for {field.annotation}; add one to _OVERRIDES")
+
+
+def _element(annotation: Any) -> Any:
+    """What an array or an optional field holds: Elasticsearch has neither arrays nor null as types."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (list, tuple):
+        return _element(arguments[0])
+    if origin in (Union, types.UnionType):
+        present = [argument for argument in arguments if argument is not type(None)]
+        return _element(present[0]) if len(present) == 1 else annotation
+    return annotation

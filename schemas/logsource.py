@@ -1,0 +1,134 @@
+"""Which Sigma log source an event belongs to: a dictionary look-up in `logsources.yml`, made once per event."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final, NamedTuple
+
+import yaml
+
+from schemas.errors import ConfigError
+from schemas.event import Fields, Value
+
+ATTRIBUTES: Final = ("product", "category", "service")
+PREFIX: Final = "jointsoc.logsource."
+PRODUCT: Final = PREFIX + "product"
+CATEGORY: Final = PREFIX + "category"
+SERVICE: Final = PREFIX + "service"
+FIELDS: Final = (PRODUCT, CATEGORY, SERVICE)
+
+
+class LogSourceTable(NamedTuple):
+    """`logsources.yml`, ready for look-ups; channels and event codes in lower case."""
+
+    windows: dict[tuple[str, str], Entry]
+    """(channel, event code) -> entry; code `""` is every other code of the channel."""
+    datasets: dict[str, Entry]
+    modules: dict[str, Entry]
+
+
+class Entry(NamedTuple):
+    """One log source, and what further fields add to it."""
+
+    names: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+    """Names for product, category and service."""
+    refine: dict[str, dict[str, Entry]]
+    """Field -> its value -> what that adds."""
+
+
+def derive_logsource(fields: Fields) -> None:
+    """Set those of `jointsoc.logsource.{product,category,service}` that the event does not state itself.
+
+    Looked up by `winlog.channel` and `event.code` (or `Channel` and `EventID`, raw), then `event.dataset`, then
+    `event.module`; the first that is known decides. An event that belongs to several gets a tuple. An unknown event is
+    left as it is.
+    """
+    if PRODUCT in fields and CATEGORY in fields and SERVICE in fields:
+        return
+    entry = _entry_of(fields)
+    if entry is None:
+        return
+    names = [list(known) for known in entry.names]
+    _refine(entry, fields, names)
+    for field, known in zip(FIELDS, names, strict=True):
+        if known and field not in fields:
+            fields[field] = known[0] if len(known) == 1 else tuple(known)
+
+
+def _entry_of(fields: Fields) -> Entry | None:
+    table = load_table()
+    channel = fields.get("winlog.channel") or fields.get("Channel")
+    if channel is not None:
+        name, code = _key(channel), _key(fields.get("event.code", fields.get("EventID")))
+        entry = table.windows.get((name, code)) or table.windows.get((name, ""))
+        if entry is not None:
+            return entry
+    dataset = fields.get("event.dataset")
+    if isinstance(dataset, str) and dataset in table.datasets:
+        return table.datasets[dataset]
+    module = fields.get("event.module")
+    return table.modules.get(module) if isinstance(module, str) else None
+
+
+def _refine(entry: Entry, fields: Fields, names: list[list[str]]) -> None:
+    for field, choices in entry.refine.items():
+        value = fields.get(field)
+        chosen = choices.get(value) if isinstance(value, str) else None
+        if chosen is not None:
+            for known, more in zip(names, chosen.names, strict=True):
+                known.extend(name for name in more if name not in known)
+
+
+def _key(value: Value) -> str:
+    first = value[0] if isinstance(value, tuple) and value else value
+    if isinstance(first, str):
+        return first.lower()
+    # A boolean is not an event code, though Python would take True for 1.
+    return str(first) if type(first) is int and -(10**9) < first < 10**9 else ""
+
+
+@cache
+def load_table() -> LogSourceTable:
+    """The table, read once per process.
+
+    Raises:
+        ConfigError: `logsources.yml` is damaged.
+    """
+    data = yaml.load(files("schemas").joinpath("logsources.yml").read_bytes(), yaml.CSafeLoader)
+    return read_table(data)
+
+
+def read_table(data: Any) -> LogSourceTable:
+    """Build the table from the YAML data.
+
+    Raises:
+        ConfigError: names the entry that is not one.
+    """
+    windows: dict[tuple[str, str], Entry] = {}
+    base = {"product": data["windows"]["product"]}
+    for channel, entry in data["windows"]["channels"].items():
+        own = {key: value for key, value in entry.items() if key != "codes"}
+        windows[channel.lower(), ""] = _entry(base | own, channel)
+        for code, more in entry.get("codes", {}).items():
+            windows[channel.lower(), str(code)] = _entry(base | own | more, f"{channel} {code}")
+    return LogSourceTable(
+        windows,
+        {name: _entry(entry, name) for name, entry in data["datasets"].items()},
+        {name: _entry(entry, name) for name, entry in data["modules"].items()},
+    )
+
+
+def _entry(data: Any, where: str) -> Entry:
+    if not isinstance(data, dict) or not data.keys() <= {*ATTRIBUTES, "refine"}:
+        raise ConfigError(f"logsources.yml: {where}", "not a log source", got=data, expected=", ".join(ATTRIBUTES))
+    refine = {
+        field: {str(value): _entry(entry, f"{where} {field}") for value, entry in choices.items()}
+        for field, choices in data.get("refine", {}).items()
+    }
+    return Entry((_names(data, "product"), _names(data, "category"), _names(data, "service")), refine)
+
+
+def _names(data: dict[str, Any], attribute: str) -> tuple[str, ...]:
+    value = data.get(attribute, ())
+    return (value,) if isinstance(value, str) else tuple(value)

@@ -1,0 +1,38 @@
+"""Time as it travels: milliseconds since 1970 inside, RFC 3339 in UTC with milliseconds and `Z` outside."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+
+def to_rfc3339(milliseconds: int) -> str:
+    """Milliseconds since 1970 as RFC 3339 text.
+
+    >>> to_rfc3339(1_700_000_000_123)
+    '2023-11-14T22:13:20.123Z'
+    """
+    return (_EPOCH + timedelta(milliseconds=milliseconds)).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def from_rfc3339(text: str) -> int:
+    """RFC 3339 text as milliseconds since 1970, finer digits cut off.
+
+    Raises:
+        ValueError: not a date-time, or one without a time zone.
+
+    >>> from_rfc3339("2023-11-14T22:13:20.1239+00:00")
+    1700000000123
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("no time zone")
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def now_ms() -> int:
+    """This machine's clock in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

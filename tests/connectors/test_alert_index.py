@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+
+from connectors.alert_index import MAX_FOUND, AlertIndex, AlertQuery, read_alert, search_request
+from connectors.settings import ElasticsearchConnection
+from schemas.errors import ConnectionError_, EventError
+from tests.alert_samples import make_alert
+from tests.connectors.elasticsearch_double import api_error
+
+
+def test_an_alert_is_read_alike_from_kafka_and_from_the_index() -> None:
+    alert = make_alert()
+    assert read_alert(alert.to_json(), "x") == alert == read_alert(orjson.loads(alert.to_json()), "x")
+
+
+@pytest.mark.parametrize(
+    ("document", "fault"), [(b"{", "JSON"), ({"message": 5}, "@timestamp"), (b"[]", "object"), (b"", "JSON")]
+)
+def test_what_is_no_alert_is_told_with_its_place_and_first_fault(document: bytes, fault: str) -> None:
+    with pytest.raises(EventError, match=f"alerts/0/7: not an alert of this version.*{fault}"):
+        read_alert(document, "alerts/0/7")
+
+
+def test_an_empty_question_asks_for_everything() -> None:
+    request = search_request(AlertQuery())
+    assert request["query"] == {"bool": {"filter": [], "should": []}}
+    assert request["post_filter"] == {"bool": {"filter": []}}
+
+
+def test_hostile_search_text_is_only_ever_a_value() -> None:
+    text = '"}]}} OR *:* /a+/ ' + "x" * 5000
+    request = search_request(AlertQuery(text=text))
+    clauses = request["query"]["bool"]["filter"][0]["bool"]["should"]
+    assert {next(iter(clause)) for clause in clauses} == {"multi_match", "prefix"}
+    assert clauses[0]["multi_match"]["query"] == text[:200]
+
+
+def test_nobody_can_ask_for_more_than_the_most() -> None:
+    assert search_request(AlertQuery(limit=10**9))["size"] == MAX_FOUND
+
+
+def test_each_facet_counts_what_the_other_filters_leave() -> None:
+    request = search_request(AlertQuery(states=("open",), levels=("high",)))
+    state, level = {"terms": {"jointsoc.alert.state": ["open"]}}, {"terms": {"jointsoc.alert.level": ["high"]}}
+    assert request["aggs"]["levels"]["filter"] == {"bool": {"filter": [state]}}
+    assert request["aggs"]["states"]["filter"] == {"bool": {"filter": [level]}}
+    assert request["post_filter"] == {"bool": {"filter": [level, state]}}
+
+
+class SearchDouble:
+    """Fails as told, then finds one alert and one document of another version."""
+
+    def __init__(self, failures: list[Exception]) -> None:
+        self.failures, self.searches = failures, 0
+
+    def search(self, **_: Any) -> SimpleNamespace:
+        self.searches += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        hits = [
+            {"_index": "i", "_id": str(number), "_source": source}
+            for number, source in enumerate((orjson.loads(make_alert().to_json()), {"version": 2}))
+        ]
+        return SimpleNamespace(body={"hits": {"hits": hits, "total": {"value": 2}}})
+
+
+def index_over(double: SearchDouble, folder: Path, monkeypatch: pytest.MonkeyPatch) -> AlertIndex:
+    monkeypatch.setattr("connectors.alert_index.open_client", lambda *_, **__: double)
+    monkeypatch.setattr("connectors.alert_index.time.sleep", lambda seconds: None)
+    return AlertIndex(ElasticsearchConnection(url="http://es", username="operator", password_file=folder))
+
+
+def test_documents_of_another_version_are_counted_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = index_over(SearchDouble([]), tmp_path, monkeypatch).find(AlertQuery())
+    assert (found.alerts, found.total, found.unreadable) == ([make_alert()], 2, 1)
+
+
+def test_an_index_that_is_just_being_made_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    double = SearchDouble([api_error(503), api_error(503)])
+    assert index_over(double, tmp_path, monkeypatch).find(AlertQuery()).total == 2
+    assert double.searches == 3
+
+
+@pytest.mark.parametrize(("failures", "tries"), [([api_error(503)] * 9, 4), ([api_error(403)] * 9, 1)])
+def test_other_failures_and_lasting_ones_are_told(
+    failures: list[Exception], tries: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double = SearchDouble(list(failures))
+    with pytest.raises(ConnectionError_):
+        index_over(double, tmp_path, monkeypatch).find(AlertQuery())
+    assert double.searches == tries

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from elasticsearch import ConnectionError as NoConnection
+
+from connectors.elasticsearch import explained, is_ready, open_client, translated, wait_until_ready
+from connectors.settings import ElasticsearchConnection
+from schemas.errors import ConfigError, ConnectionError_
+from tests.connectors.elasticsearch_double import api_error
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> ElasticsearchConnection:
+    secret = tmp_path / "operator"
+    secret.write_text("pw\n")
+    secret.chmod(0o600)
+    return ElasticsearchConnection(url="http://127.0.0.1:9", username="operator", password_file=secret)
+
+
+@pytest.mark.parametrize(
+    ("status", "what", "hint"),
+    [
+        (401, "refused operator", "password file"),
+        (403, "refused operator", "roles.yml"),
+        (429, "cannot answer now", "busy"),
+        (503, "cannot answer now", "jsoc logs"),
+    ],
+)
+def test_an_error_answer_names_the_status_and_what_to_do(
+    status: int, what: str, hint: str, connection: ElasticsearchConnection
+) -> None:
+    text = str(explained(api_error(status, "because \x1b[31m"), connection))
+    assert what in text
+    assert str(status) in text
+    assert hint in text
+    assert "\x1b" not in text
+
+
+def test_no_answer_becomes_our_error_with_the_address_and_never_the_password(
+    connection: ElasticsearchConnection,
+) -> None:
+    with (
+        pytest.raises(ConnectionError_, match=r"elasticsearch http://127.0.0.1:9: no answer") as caught,
+        translated(connection),
+    ):
+        raise NoConnection("connection refused")
+    assert "pw" not in str(caught.value)
+
+
+def test_a_server_that_is_away_is_not_ready_and_waiting_for_it_ends(connection: ElasticsearchConnection) -> None:
+    client = open_client(connection, request_timeout=0.5)
+    assert is_ready(client) is False
+    assert wait_until_ready(client, 0.3) is False
+    stop = threading.Event()
+    stop.set()
+    assert wait_until_ready(client, 60, stop) is False
+
+
+def test_a_password_file_others_can_read_is_refused(connection: ElasticsearchConnection) -> None:
+    connection.password_file.chmod(0o644)
+    with pytest.raises(ConfigError, match="can be read by other users"):
+        open_client(connection)
+
+
+def test_each_request_is_tried_once_so_that_waits_do_not_multiply(connection: ElasticsearchConnection) -> None:
+    asked: list[str] = []
+
+    class Busy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(503)
+            self.send_header("X-Elastic-Product", "Elasticsearch")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Busy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    busy = connection.model_copy(update={"url": f"http://127.0.0.1:{server.server_port}"})
+    assert is_ready(open_client(busy)) is False
+    server.shutdown()
+    server.server_close()
+    assert len(asked) == 1

@@ -1,0 +1,100 @@
+"""An alert index in memory, with the dashboard in front of it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import yaml
+from fastapi.testclient import TestClient
+
+from connectors.alert_index import LEVELS, AlertQuery, Found
+from connectors.settings import ElasticsearchConnection, KafkaConnection
+from dashboard.app import create_app
+from dashboard.settings import DashboardSettings
+from schemas.alert import Alert
+from schemas.errors import ConnectionError_
+
+MEMBERS = {
+    "aurora-bank": "Bank Aurora",
+    "aurora-securities": "Aurora Securities",
+    "meridian-bank": "Meridian Bank",
+    "kestrel-bank": "Kestrel Bank",
+}
+
+
+class IndexDouble:
+    """Alerts in a list; `away` makes every question fail as a server that is down does."""
+
+    def __init__(self, alerts: list[Alert]) -> None:
+        self.alerts = alerts
+        self.away = False
+        self.asked: list[AlertQuery] = []
+
+    def find(self, query: AlertQuery) -> Found:
+        self._answer()
+        self.asked.append(query)
+        fitting = [
+            alert
+            for alert in self.alerts
+            if alert.jointsoc.alert.state in query.states
+            and (not query.levels or alert.jointsoc.alert.level in query.levels)
+            and (query.text in alert.message or set(query.members) & set(alert.organization.id))
+        ]
+        fitting.sort(key=lambda alert: alert.timestamp, reverse=True)
+        if query.order == "level":
+            fitting.sort(key=lambda alert: LEVELS.index(alert.jointsoc.alert.level))
+        return Found(fitting[: query.limit], len(fitting))
+
+    def tally(self) -> dict[tuple[str, str], int]:
+        self._answer()
+        return dict(Counter((alert.jointsoc.alert.state, alert.jointsoc.alert.level) for alert in self.alerts))
+
+    def get(self, alert_id: str) -> Alert | None:
+        self._answer()
+        return next((alert for alert in self.alerts if alert.id == alert_id), None)
+
+    def _answer(self) -> None:
+        if self.away:
+            raise ConnectionError_("elasticsearch https://127.0.0.1:19200", "no answer", hint="jsoc status")
+
+
+def settings_in(folder: Path) -> DashboardSettings:
+    """Settings whose secrets and members lie in the folder."""
+    secret = folder / "elasticsearch"
+    secret.write_text("unused\n")
+    secret.chmod(0o600)
+    members = folder / "members.yml"
+    members.write_text(
+        yaml.safe_dump({"members": [{"id": i, "name": name, "kind": "bank"} for i, name in MEMBERS.items()]})
+    )
+    return DashboardSettings(
+        elasticsearch=ElasticsearchConnection(url="http://127.0.0.1:9", username="dashboard", password_file=secret),
+        kafka=KafkaConnection(bootstrap_servers=["127.0.0.1:9"], username="dashboard", password_file=secret),
+        members_file=members,
+        port=19080,
+    )
+
+
+def open_site(folder: Path, index: IndexDouble) -> TestClient:
+    """The dashboard over the index, not logged in."""
+    app = create_app(settings_in(folder), index)
+    return TestClient(app, base_url="http://127.0.0.1:19080", follow_redirects=False, raise_server_exceptions=False)
+
+
+def form_token(page: str) -> str:
+    """The token of the first form of a page."""
+    match = re.search(r'name="form_token" value="([0-9a-f]+)"', page)
+    assert match
+    return match[1]
+
+
+def log_in(
+    client: TestClient, folder: Path, *, name: str = "analyst", password: str | None = None, path: str = "/"
+) -> int:
+    """Log in through the form; returns the status of the answer."""
+    token = form_token(client.get("/login", params={"next": path}).text)
+    known = password if password is not None else (folder / "dashboard-password").read_text().strip()
+    fields = {"name": name, "password": known, "form_token": token, "next": path}
+    return client.post("/login", data=fields).status_code

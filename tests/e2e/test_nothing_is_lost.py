@@ -1,0 +1,210 @@
+"""The proof: whatever is killed in mid-stream, the alerts and the accounts end up as if nothing had happened."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from pydantic import ValidationError
+
+from connectors.kafka import open_producer
+from pipeline.rulepack import build_pack
+from schemas.alert import Alert
+from schemas.health import PartitionAccount, health_from_json
+from schemas.member import MemberRegistry
+from schemas.times import from_rfc3339, now_ms
+from tests.e2e.campaign import Campaign
+from tests.local_centre import Arrival, LocalCentre
+from tests.running_stack import MEMBERS
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(1500)]
+
+RULES = {"E2E probes at several institutions", "E2E probe that alerts by itself"}
+E2E_RULES = Path(__file__).parent / "rules"
+CONVERGES_WITHIN_S = 420
+
+
+@pytest.fixture(scope="module")
+def members(stack: Any) -> tuple[str, ...]:
+    return tuple(stack.members)
+
+
+def test_after_every_crash_the_alerts_are_those_of_an_undisturbed_run(stack: Any, members: tuple[str, ...]) -> None:
+    before = accounts(stack)
+    calm = Campaign(1, now_ms(), members)
+    send(stack, calm)
+    stormy = Campaign(2, now_ms(), members)
+    with disturbances(
+        (4, lambda: stack.kill("taskmanager-1")),
+        (6, lambda: stack.start("taskmanager-1")),
+        (12, lambda: stack.restart("kafka")),
+        (20, lambda: stack.outage("elasticsearch", seconds=30)),
+    ):
+        send(stack, stormy)
+    expected = converged(stack, calm)
+    assert len(expected) > 10, "the campaign is too tame to prove anything"
+    assert converged(stack, stormy) == expected
+    check_accounts(stack, before, (calm, stormy))
+
+
+def test_every_broken_line_is_a_dead_letter_with_a_reason(stack: Any, members: tuple[str, ...]) -> None:
+    campaign = Campaign(3, now_ms(), members)
+    broken = Counter(item.line for item in campaign.lines() if item.dead)
+    before = Counter(letter.raw_bytes() for letter in stack.dead_letters())
+    producers = {member: open_producer(stack.kafka(member)) for member in members}
+    for item in campaign.lines():
+        if item.dead:
+            producers[item.member].send(f"events.{item.member}", value=item.line)
+    for producer in producers.values():
+        producer.close()
+    wait_for(lambda: Counter(letter.raw_bytes() for letter in stack.dead_letters()) - before == broken, 120)
+    reasons = Counter(letter.reason for letter in stack.dead_letters())
+    assert {"not-json", "not-utf8", "not-an-object", "bad-timestamp", "foreign-organization"} <= set(reasons)
+    assert all(letter.security == (letter.reason == "foreign-organization") for letter in stack.dead_letters())
+
+
+def send(stack: Any, campaign: Campaign) -> None:
+    """Send each line at its time; a producer that waits for the broker sends later, and loses nothing."""
+    producers = {member: open_producer(stack.kafka(member), delivery_timeout_ms=300_000) for member in campaign.members}
+    by_member = {member: [item for item in campaign.lines() if item.member == member] for member in campaign.members}
+
+    def run(member: str) -> None:
+        futures = []
+        for item in by_member[member]:
+            time.sleep(max(0.0, (campaign.start + item.at - now_ms()) / 1000))
+            futures.append(producers[member].send(f"events.{member}", value=item.line))
+        for future in futures:
+            future.get(timeout=300)
+
+    with ThreadPoolExecutor(len(campaign.members)) as pool:
+        list(pool.map(run, campaign.members))
+    for producer in producers.values():
+        producer.close()
+
+
+@contextmanager
+def disturbances(*plan: tuple[float, Callable[[], object]]) -> Iterator[None]:
+    """Cause each fault at its second; leaving waits until all are over, and raises what failed."""
+    begun = time.monotonic()
+    stop = threading.Event()
+
+    def run() -> None:
+        for second, fault in plan:
+            if stop.wait(max(0.0, begun + second - time.monotonic())):
+                return
+            fault()
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(run)
+        try:
+            yield
+        except BaseException:
+            stop.set()
+            raise
+        future.result(timeout=400)
+
+
+def converged(stack: Any, campaign: Campaign) -> list[dict[str, Any]]:
+    """The campaign's alerts in Elasticsearch once they are what the pure code makes of its events.
+
+    Raises:
+        AssertionError: they do not become so; names what was lost and what was invented.
+    """
+    expected = derived(campaign)
+    found: list[dict[str, Any]] = []
+
+    def equal() -> bool:
+        alerts = [Alert.model_validate(document) for document in stack.alerts(rule_names=RULES)]
+        standing = [each for each in alerts if each.jointsoc.alert.state != "superseded" and _belongs(each, campaign)]
+        found[:] = sorted((_comparable(alert, campaign) for alert in standing), key=repr)
+        return found == expected
+
+    def difference() -> str:
+        lost = [each for each in expected if each not in found]
+        invented = [each for each in found if each not in expected]
+        return f"lost {lost}, invented {invented}, accounts {accounts(stack)}"
+
+    wait_for(equal, CONVERGES_WITHIN_S, difference)
+    return found
+
+
+def derived(campaign: Campaign) -> list[dict[str, Any]]:
+    """What the same events give without Kafka and Flink, in another order and with repeats."""
+    centre = LocalCentre(build_pack([E2E_RULES], MemberRegistry(members=MEMBERS)))
+    events = [item for item in campaign.lines() if not item.dead]
+    random.Random(3).shuffle(events)
+    centre.take(
+        Arrival(campaign.start + item.at, item.member, orjson.loads(item.line)) for item in [*events, *events[:100]]
+    )
+    centre.settle()
+    return sorted((_comparable(alert, campaign) for alert in centre.standing()), key=repr)
+
+
+def _belongs(alert: Alert, campaign: Campaign) -> bool:
+    return all(item.event_id.startswith(f"{campaign.number}-") for item in alert.jointsoc.evidence)
+
+
+def _comparable(alert: Alert, campaign: Campaign) -> dict[str, Any]:
+    def since(stamp: str) -> int:
+        return from_rfc3339(stamp) - campaign.start
+
+    joint = alert.jointsoc
+    return {
+        "rule": alert.rule.uuid,
+        "at": (since(alert.timestamp), since(alert.event.start), since(alert.event.end)),
+        "level": joint.alert.level,
+        "counts": (joint.events, joint.groups),
+        "members": [(m.id, m.group, since(m.first_seen), since(m.last_seen), m.count) for m in joint.members],
+        "evidence": sorted((item.member, item.event_id.partition("-")[2], since(item.time)) for item in joint.evidence),
+    }
+
+
+def accounts(stack: Any) -> dict[tuple[str, int], PartitionAccount]:
+    """The newest account of each partition."""
+    newest: dict[tuple[str, int], PartitionAccount] = {}
+    for value in stack.records("health"):
+        with suppress(ValidationError):  # every member may write here, and other tests write nonsense as members
+            message = health_from_json(value)
+            if isinstance(message, PartitionAccount):
+                newest[message.topic, message.partition] = message
+    return newest
+
+
+def check_accounts(
+    stack: Any, before: dict[tuple[str, int], PartitionAccount], campaigns: tuple[Campaign, ...]
+) -> None:
+    """Every line sent since `before` was evaluated or is dead, exactly once; every offset was read."""
+    lines, dead = Counter[str](), Counter[str]()
+    for campaign in campaigns:
+        for item in campaign.lines():
+            lines[item.member] += 1
+            dead[item.member] += item.dead
+
+    def totals() -> tuple[Counter[str], Counter[str]]:
+        seen, refused = Counter[str](), Counter[str]()
+        for key, account in accounts(stack).items():
+            assert account.lines == account.evaluated + account.dead
+            old = before.get(key)
+            member = account.topic.removeprefix("events.")
+            seen[member] += account.lines - (old.lines if old else 0)
+            refused[member] += account.dead - (old.dead if old else 0)
+        return +seen, +refused
+
+    wait_for(lambda: totals() == (+lines, +dead), 120, totals)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float, state: Callable[[], object] = lambda: None) -> None:
+    """Wait until a condition holds; on the way out say how things stood."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {state()!r}"
+        time.sleep(1)

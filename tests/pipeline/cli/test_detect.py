@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.cli.detect import read_logsource
+from pipeline.cli.main import main
+from schemas.errors import ConfigError
+
+RULE = """\
+title: Command shell
+id: 00000001-0000-4000-8000-000000000000
+level: high
+logsource: {product: windows, category: process_creation}
+detection:
+  sel: {Image|endswith: '\\cmd.exe'}
+  condition: sel
+"""
+EVENT = {"Channel": "Microsoft-Windows-Sysmon/Operational", "EventID": 1, "Image": "C:\\CMD.EXE"}
+
+
+@pytest.fixture
+def rule(tmp_path: Path) -> Path:
+    path = tmp_path / "rule.yml"
+    path.write_text(RULE)
+    return path
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["detect", *map(str, arguments)])
+    return int(ended.value.code or 0)
+
+
+def events(tmp_path: Path, *lines: object) -> Path:
+    path = tmp_path / "events.ndjson"
+    path.write_text("".join(line + "\n" if isinstance(line, str) else json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def found(output: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def test_every_match_is_one_object_with_its_source_and_record(
+    rule: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    path = events(tmp_path, {"a": 1}, "", EVENT)
+    assert run("--rules", rule, path) == 0
+    assert found(capfdbinary.readouterr().out.decode()) == [
+        {
+            "source": str(path),
+            "record": 2,
+            "rule": "00000001-0000-4000-8000-000000000000",
+            "title": "Command shell",
+            "level": "high",
+        }
+    ]
+
+
+def test_standard_input_is_read_without_a_file(
+    rule: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps(EVENT).encode())))
+    assert run("--rules", rule) == 0
+    assert [(one["source"], one["record"]) for one in found(capfdbinary.readouterr().out.decode())] == [("-", 1)]
+
+
+def test_an_event_without_log_source_matches_only_if_one_is_given_or_routing_is_off(
+    rule: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = events(tmp_path, {"Image": "C:\\cmd.exe"})
+    assert run("--rules", rule, path) == 0
+    output = capfd.readouterr()
+    assert output.out == ""
+    assert "no event has a known log source" in output.err
+    run("--rules", rule, "--logsource", "product=windows, category=process_creation", path)
+    assert len(found(capfd.readouterr().out)) == 1
+    run("--rules", rule, "--unrouted", path)
+    assert len(found(capfd.readouterr().out)) == 1
+
+
+def test_the_log_source_given_does_not_override_the_events_own(
+    rule: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run("--rules", rule, "--logsource", "product=linux,category=x", events(tmp_path, EVENT))
+    assert len(found(capfd.readouterr().out)) == 1
+
+
+def test_unreadable_records_are_told_on_stderr_and_by_the_exit_code(
+    rule: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = events(tmp_path, EVENT, '{"a": \x1b[31m', EVENT)
+    assert run("--rules", rule, path) == 1
+    output = capfd.readouterr()
+    assert [one["record"] for one in found(output.out)] == [1, 3]
+    assert f"{path}:2: not JSON" in output.err
+    assert "\x1b" not in output.err
+
+
+def test_statistics_go_to_stderr(rule: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run("--rules", rule, "--stats", events(tmp_path, EVENT, {"a": 1}, "broken"))
+    output = capfd.readouterr()
+    assert len(output.out.splitlines()) == 1
+    figures = {line.split()[0]: line.split()[1:] for line in output.err.splitlines() if "not JSON" not in line}
+    assert figures["rules"] == ["1"]
+    assert figures["events"][0] == "2"
+    assert figures["matches"] == ["1"]
+    assert figures["unreadable"] == ["1"]
+    assert figures["candidates"][0] == "0.5"
+
+
+def test_a_built_pack_is_taken_like_a_folder(rule: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pack = tmp_path / "rules.pack"
+    with pytest.raises(SystemExit):
+        main(["rules", "build", str(rule), "-o", str(pack)])
+    capfd.readouterr()
+    run("--rules", pack, events(tmp_path, EVENT))
+    assert len(found(capfd.readouterr().out)) == 1
+
+
+def test_a_rule_that_cannot_be_honoured_ends_with_2_or_is_skipped_and_named(
+    rule: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.yml"
+    bad.write_text(RULE.replace("endswith", "endwith").replace("00000001", "00000002"))
+    path = events(tmp_path, EVENT)
+    assert run("--rules", tmp_path, path) == 2
+    assert f"{bad}:6: unknown modifier `endwith`" in capfd.readouterr().err
+    assert run("--rules", tmp_path, "--skip-unsupported", path) == 0
+    output = capfd.readouterr()
+    assert f"skipped: {bad}:6" in output.err
+    assert len(found(output.out)) == 1
+
+
+def test_missing_files_and_arguments_end_with_3(rule: Path, tmp_path: Path) -> None:
+    assert run("--rules", rule, tmp_path / "missing.ndjson") == 3
+    assert run("--rules", tmp_path / "missing") == 3
+    assert run("--rules", rule, "--logsource", "windows") == 3
+    assert run() == 3
+
+
+@pytest.mark.parametrize("text", ["windows", "produkt=windows", "product=", "=windows", "product=a;service=b,x"])
+def test_what_is_no_log_source_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="not a log source"):
+        read_logsource(text)

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pipeline.cli.forward import forward
+from tests.connectors.forwarder_bench import LOGOUT, Bench
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    made = Bench(tmp_path)
+    made.log_logins(1)
+    return made
+
+
+def invoke(bench: Bench, *arguments: str) -> Result:
+    bench.settings()
+    return CliRunner().invoke(forward, [*arguments, "--config", str(bench.config)], standalone_mode=False)
+
+
+def test_check_tells_every_finding_and_ends_with_0(bench: Bench) -> None:
+    result = invoke(bench, "check")
+    assert result.return_value == 0
+    assert "customer-portal" in result.stdout
+    assert "fault" not in result.stdout
+
+
+def test_check_ends_with_3_when_something_has_to_be_mended(bench: Bench) -> None:
+    (bench.folder / "federation.secret").unlink()
+    result = invoke(bench, "check", "--format", "json")
+    assert result.return_value == 3
+    verdicts = [json.loads(line)["verdict"] for line in result.stdout.splitlines()]
+    assert verdicts.count("fault") == 1
+
+
+def test_dry_run_shows_each_field_and_where_it_comes_from(bench: Bench) -> None:
+    result = invoke(bench, "dry-run")
+    shown = {line.split()[0]: line for line in result.stdout.splitlines() if line.startswith("    ")}
+    assert "203.0.113.9" in shown["source.ip"]
+    assert shown["user.hash"].endswith("<- hmac(federation, customer) of user or customer")
+    assert "Nothing was sent." in result.stderr
+    assert not bench.positions.exists()
+
+
+def test_dry_run_as_json_has_one_object_a_line(bench: Bench) -> None:
+    bench.log(LOGOUT)
+    sent, dropped = map(json.loads, invoke(bench, "dry-run", "--format", "json").stdout.splitlines())
+    assert (sent["fate"], sent["event"]["event.outcome"]) == ("sent", "failure")
+    assert (dropped["event"], dropped["fate"].split(",")[0]) == (None, "dropped")
+
+
+def test_dry_run_makes_hostile_lines_harmless_for_the_terminal(bench: Bench) -> None:
+    bench.log(
+        '{"time":"2026-11-23T02:00:00Z","event":"login","result":"failure","reason":"\\u001b[2Jgone"}\n\x1b[31mred\n'
+    )
+    assert "\x1b" not in invoke(bench, "dry-run").stdout
+
+
+def test_a_mistake_in_the_configuration_is_one_line_and_exit_code_3(bench: Bench) -> None:
+    bench.settings()
+    bench.config.write_text("member: kestrel-bank\ninputs: 5\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", "forward", "run", "--config", str(bench.config)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"{bench.config}:1: kafka: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_forwarder_needs_nothing_of_the_centre(bench: Bench) -> None:
+    """A member installs it without the centre's extras."""
+    bench.settings()
+    program = (
+        "import sys\n"
+        "from pipeline.cli.main import root\n"
+        "import connectors.forwarder\n"
+        "root.main(['forward', 'dry-run', '--config', sys.argv[1]], standalone_mode=False)\n"
+        "heavy = {'pyflink', 'sigma', 'elasticsearch', 'pandas', 'pyarrow', 'numpy', 'fastapi', 'hyperscan',\n"
+        "         'pipeline.detect', 'pipeline.correlate', 'pipeline.jobs', 'dashboard', 'deploy', 'cryptography'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(bench.config)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_run_without_a_broker_says_so_and_stops_on_sigterm(bench: Bench) -> None:
+    bench.settings()
+    with subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli", "forward", "run", "--config", str(bench.config)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    ) as process:
+        assert process.stderr is not None
+        events = (json.loads(line) for line in process.stderr if line.startswith("{"))
+        assert next(event for event in events if event["event"] == "shipper.waiting_for_kafka")
+        process.terminate()
+        assert next(event for event in events if event["event"] == "forwarder.stopped")
+        assert process.wait(30) == 0

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.main import main
+
+RULE = """\
+title: Log-in failed
+id: 00000001-0000-4000-8000-000000000000
+name: login_failed
+level: low
+logsource: {product: portal}
+detection:
+  sel: {event.outcome: failure}
+  condition: sel
+"""
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    (folder / "login.yml").write_text(RULE)
+    return folder
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["rules", *map(str, arguments)])
+    return int(ended.value.code or 0)
+
+
+def test_check_is_quiet_about_good_rules(rules: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("check", rules) == 0
+    output = capfd.readouterr()
+    assert output.out == ""
+    assert "1 detections, 0 correlations, 0 filters: all fine" in output.err
+
+
+def test_check_tells_every_problem_with_its_place_and_ends_with_2(
+    rules: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (rules / "a.yml").write_text(RULE.replace("condition: sel", "condition: nothing").replace("00000001", "00000002"))
+    (rules / "b.yml").write_text("title: [\n")
+    (rules / "c.yml").write_text(
+        "title: C\nid: 00000003-0000-4000-8000-000000000000\n"
+        "correlation: {type: event_count, rules: [unheard], timespan: 1h, condition: {gte: 2}}\n"
+    )
+    assert run("check", rules) == 2
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.partition(": ")[0].rpartition("/")[2] for line in lines] == ["b.yml:2", "a.yml:8", "c.yml:3"]
+
+
+def test_check_speaks_json(rules: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (rules / "a.yml").write_text("title: A\n")
+    assert run("check", "--format", "json", rules) == 2
+    told = json.loads(capfd.readouterr().out)
+    assert told["documents"] == 1
+    assert told["problems"][0]["where"].endswith("a.yml:1")
+
+
+def test_list_shows_level_title_log_source_and_id(rules: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("list", rules) == 0
+    line = capfd.readouterr().out.splitlines()[1]
+    assert line.split("  ")[0] == "low"
+    for shown in ("Log-in failed", "product=portal", "00000001-0000-4000-8000-000000000000"):
+        assert shown in line
+
+
+def test_list_speaks_json(rules: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("list", "--format", "json", rules) == 0
+    [listed] = json.loads(capfd.readouterr().out)
+    assert (listed["name"], listed["alerts"], listed["source"]) == ("login_failed", False, "login.yml:1")
+
+
+def test_build_writes_a_pack_and_tells_its_version(
+    rules: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    members = tmp_path / "members.yml"
+    members.write_text("members: [{id: kestrel-bank, name: Kestrel Bank}]\n")
+    pack = tmp_path / "rules.pack"
+    assert run("build", rules, "--members", members, "-o", pack) == 0
+    assert pack.read_bytes().startswith(b"jointsoc-pack 1\n")
+    assert "1 detections, 0 correlations" in capfd.readouterr().err
+
+
+def test_build_refuses_a_bad_rule_and_writes_nothing(rules: Path, tmp_path: Path) -> None:
+    (rules / "a.yml").write_text("title: A\n")
+    assert run("build", rules, "-o", tmp_path / "rules.pack") == 2
+    assert not (tmp_path / "rules.pack").exists()
+
+
+@pytest.mark.parametrize(("outcome", "code", "verdict"), [("failure", 0, "PASS"), ("success", 1, "FAIL")])
+def test_explain_tells_part_by_part(
+    rules: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], outcome: str, code: int, verdict: str
+) -> None:
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"event": {"dataset": "portal.audit", "outcome": outcome}}))
+    assert run("explain", rules / "login.yml", event) == code
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0] == f"{verdict} Log-in failed (00000001-0000-4000-8000-000000000000)"
+    assert f"""{verdict}     event.outcome equals "failure"  ['{outcome}']""" in lines
+    assert "PASS     product is portal  ['portal']  (the event's product: portal)" in lines
+
+
+def test_explain_speaks_json_and_makes_foreign_text_safe(
+    rules: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"event.dataset": "portal.audit", "event.outcome": "\x1b[31mred"}))
+    assert run("explain", "--format", "json", rules / "login.yml", event) == 1
+    assert json.loads(capfd.readouterr().out)[0]["matched"] is False
+    run("explain", rules / "login.yml", event)
+    assert "\x1b" not in capfd.readouterr().out
+
+
+def test_explain_of_a_record_that_is_not_there_ends_with_3(rules: Path, tmp_path: Path) -> None:
+    event = tmp_path / "event.json"
+    event.write_text("{}")
+    assert run("explain", rules / "login.yml", event, "--record", 2) == 3

@@ -1,0 +1,189 @@
+"""What is said when, while an alert grows: through the public face of a shard."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from pipeline.correlate.correlation import Comparison, Correlation
+from pipeline.correlate.shard import REFRESH, Shard
+from pipeline.correlate.store import DictStore
+from schemas.alert import SUPERSEDED_REVISION, Alert
+from schemas.errors import ConfigError
+from schemas.times import from_rfc3339
+from tests.pipeline.correlate.streams import BASE, END, REGISTRY, clauses, correlation, hit
+
+MINUTE = 60_000
+THREE = (Comparison("gte", 3),)
+
+
+def _shard(rule: Correlation, store: DictStore | None = None) -> Shard:
+    return Shard({rule.id: rule}, REGISTRY, store or DictStore())
+
+
+def _said(alerts: list[Alert]) -> list[tuple[str, int]]:
+    return [(one.jointsoc.alert.state, one.jointsoc.events) for one in alerts]
+
+
+def test_a_flood_is_a_few_revisions_of_one_alert() -> None:
+    rule = correlation("event_count", span=MINUTE, comparisons=THREE)
+    shard = _shard(rule)
+    said = [alert for n in range(1_000) for alert in shard.feed([hit(n, name=str(n))])]
+    assert {one.id for one in said} == {said[0].id}
+    assert _said(said) == [("open", 3 * 2**n) for n in range(9)]
+
+
+def test_growth_between_doublings_is_told_when_the_clock_has_moved_on() -> None:
+    rule = correlation("event_count", span=MINUTE, comparisons=THREE)
+    shard = _shard(rule)
+    shard.advance(BASE - MINUTE)
+    assert _said(shard.feed([hit(n, name=str(n)) for n in range(3)])) == [("open", 3)]
+    assert shard.feed([hit(4, name="more")]) == []
+    assert shard.advance(BASE - MINUTE + REFRESH - 1) == []
+    assert _said(shard.advance(BASE - MINUTE + REFRESH)) == [("open", 4)]
+    assert shard.advance(BASE - MINUTE + 2 * REFRESH) == []
+
+
+def test_a_new_institution_is_told_at_once() -> None:
+    rule = correlation("event_count", span=MINUTE, comparisons=THREE)
+    shard = _shard(rule)
+    shard.feed([hit(n, name=str(n)) for n in range(10)])
+    assert shard.feed([hit(11, name="same member")]) == []
+    [alert] = shard.feed([hit(12, name="other member", member=2)])
+    assert alert.organization.id == ["ash-bank", "birch"]
+
+
+def test_an_earlier_hit_gives_the_alert_another_id_and_the_old_one_a_tombstone_with_its_last_words() -> None:
+    rule = correlation("event_count", span=MINUTE, comparisons=THREE)
+    shard = _shard(rule)
+    [first] = shard.feed([hit(n, name=str(n)) for n in (100, 200, 300)])
+    tombstone, second = shard.feed([hit(50, name="late")])
+    assert second.id != first.id
+    assert (tombstone.id, tombstone.jointsoc.alert.superseded_by) == (first.id, second.id)
+    assert (tombstone.jointsoc.alert.state, tombstone.jointsoc.alert.revision) == ("superseded", SUPERSEDED_REVISION)
+    assert (tombstone.timestamp, tombstone.message[:8]) == (first.timestamp, first.message[:8])
+
+
+def test_when_an_alert_settles_all_its_tombstones_name_it() -> None:
+    rule = correlation("event_count", span=MINUTE, comparisons=THREE)
+    shard = _shard(rule)
+    first = shard.feed([hit(n, name=str(n)) for n in (100, 200, 300)])
+    later = [alert for time in (50, 25) for alert in shard.feed([hit(time, name="late")])]
+    settled = shard.advance(END)
+    documents = {one.id: one.jointsoc.alert.superseded_by for one in (*first, *later, *settled)}
+    [final] = [one.id for one in settled if one.jointsoc.alert.state == "settled"]
+    assert len(documents) == 3
+    assert {successor for identity, successor in documents.items() if identity != final} == {final}
+
+
+def test_alerts_that_a_late_hit_joins_become_one() -> None:
+    rule = correlation("event_count", span=100, comparisons=THREE, suppress=150)
+    shard = _shard(rule)
+    one, two = shard.feed([hit(n, name=str(n)) for n in (0, 1, 2, 300, 301, 302)])
+    said = shard.feed([hit(n, name=str(n)) for n in (150, 151, 152)])
+    superseded = {alert.id for alert in said if alert.jointsoc.alert.state == "superseded"}
+    joined = [alert.id for alert in said if alert.jointsoc.alert.state == "open"]
+    assert len({one.id, two.id}) == 2
+    assert len(joined) == 1
+    assert superseded == {one.id, two.id} - set(joined)
+
+
+def test_nothing_is_final_before_the_suppression_period_is_over() -> None:
+    rule = correlation("event_count", span=MINUTE, comparisons=THREE, suppress=10 * MINUTE)
+    shard = _shard(rule)
+    shard.feed([hit(n, name=str(n)) for n in range(3)])
+    assert shard.advance(BASE + 2 + 10 * MINUTE) == []
+    assert _said(shard.advance(BASE + 2 + 10 * MINUTE + 1)) == [("settled", 3)]
+
+
+def test_an_absence_is_told_when_its_window_is_over_and_not_before() -> None:
+    rule = correlation("temporal", span=MINUTE, references=2, clauses=clauses(((0,), (1,))))
+    shard = _shard(rule)
+    assert shard.feed([hit(0, rule=rule.id)]) == []
+    assert shard.advance(BASE + MINUTE) == []
+    assert _said(shard.advance(BASE + MINUTE + 1)) == [("open", 1)]
+
+
+def test_only_a_hit_of_what_must_be_present_begins_the_wait_for_an_absence() -> None:
+    rule = correlation("temporal", span=MINUTE, references=3, clauses=clauses(((0,), (1,))))
+    shard = _shard(rule)
+    shard.feed([hit(0, rule=rule.id, mask=0b100), hit(500, rule=rule.id, mask=0b001)])
+    [settled] = [one for one in shard.advance(END) if one.jointsoc.alert.state == "settled"]
+    assert from_rfc3339(settled.timestamp) == BASE + 500 + MINUTE
+
+
+def test_a_late_hit_in_the_millisecond_of_a_snapshot_takes_its_place_in_the_chain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipeline.correlate.eager.SNAPSHOT_EVERY", 1)
+    rule = correlation("temporal_ordered", span=MINUTE, references=3)
+    shard = _shard(rule)
+    for time, reference in ((1, 1), (2, 2), (4, 0), (5, 0), (5, 1)):
+        assert shard.feed([hit(time, rule=rule.id, mask=1 << reference, name=f"{reference}")]) == []
+    assert _said(shard.feed([hit(6, rule=rule.id, mask=0b100, name="last")])) == [("open", 6)]
+
+
+def test_what_was_evicted_between_two_bursts_is_evidence_if_the_alert_goes_on() -> None:
+    rule = correlation("event_count", span=10, comparisons=(Comparison("gte", 2),), suppress=100)
+    shard = _shard(rule)
+    shard.feed([hit(time, name=str(time)) for time in (0, 1, 30)])
+    shard.advance(BASE + 60)
+    shard.feed([hit(time, name=str(time)) for time in (70, 71)])
+    assert [said for said in _said(shard.advance(END)) if said[0] == "settled"] == [("settled", 5)]
+
+
+def test_a_hit_before_the_settle_line_is_refused_and_counted() -> None:
+    rule = correlation("event_count", comparisons=(Comparison("gte", 1),))
+    shard = _shard(rule)
+    shard.advance(BASE)
+    assert shard.feed([hit(-1)]) == []
+    assert shard.counters.late_after_settle == 1
+
+
+def test_hits_of_a_rule_that_left_the_pack_are_counted() -> None:
+    shard = _shard(correlation("event_count"))
+    assert shard.feed([hit(1, rule="gone")]) == []
+    assert shard.counters.unknown_correlation == 1
+
+
+def test_a_changed_rule_starts_anew_and_the_others_go_on() -> None:
+    kept, changed = correlation("event_count", comparisons=THREE), correlation("temporal", references=2)
+    store = DictStore()
+    shard = Shard({kept.id: kept, changed.id: changed}, REGISTRY, store)
+    shard.feed([hit(n, name=str(n), rule=rule.id) for rule in (kept, changed) for n in (1, 2)])
+    other = msgspec.structs.replace(changed, fingerprint="1")
+    shard = Shard({kept.id: kept, changed.id: other}, REGISTRY, store)
+    assert shard.counters.abandoned_groups == 1
+    assert _said(shard.feed([hit(3, name="3")])) == [("open", 3)]
+    assert shard.feed([hit(3, name="3", rule=other.id, mask=2)]) == []
+
+
+def test_each_batch_writes_what_is_new_and_never_the_whole_window() -> None:
+    written: list[int] = []
+
+    class Counting(DictStore):
+        def put(self, key: bytes, value: bytes) -> None:
+            written.append(len(value))
+            super().put(key, value)
+
+    rule = correlation("event_count", span=MINUTE, comparisons=(Comparison("gte", 10_000),))
+    shard = _shard(rule, Counting())
+    for n in range(1_000):
+        shard.feed([hit(n, name=str(n))])
+    assert sum(written) < 1_000 * 5 * sorted(written)[500]
+
+
+def test_state_of_another_format_is_refused_in_words() -> None:
+    store = DictStore()
+    store.put(b"shard", msgspec.msgpack.encode([99, 0]))
+    with pytest.raises(ConfigError, match="written in another format; got 99; expected 1"):
+        _shard(correlation("event_count"), store)
+
+
+def test_created_is_the_time_given_for_open_revisions_only() -> None:
+    rule = correlation("event_count", comparisons=(Comparison("gte", 1),))
+    shard = _shard(rule)
+    [opened] = shard.feed([hit(1)], created=BASE + 777)
+    [settled] = shard.advance(END, created=END)
+    assert opened.event.created.endswith(".777Z")
+    assert settled.event.created == settled.timestamp

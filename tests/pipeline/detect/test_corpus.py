@@ -1,0 +1,108 @@
+"""SigmaHQ's rules and regression cases, where the corpora lie beside the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.detect.compile import Compiled, compile_detections
+from pipeline.detect.evaluate import Detector
+from pipeline.detect.load import load_documents
+from pipeline.detect.plain import compile_test
+from pipeline.detect.plan import LogSource
+from pipeline.detect.records import read_file
+from pipeline.detect.view import EventView
+from schemas.event import Fields
+from schemas.logsource import derive_logsource, load_table
+
+SIGMAHQ = Path(__file__).parents[4] / "shared" / "corpora" / "sigmahq"
+CASES = sorted((SIGMAHQ / "regression_data").glob("**/info.yml"))
+RULES = 3_780
+PLACEHOLDER_RULES = 25
+
+pytestmark = pytest.mark.skipif(not SIGMAHQ.is_dir(), reason="the SigmaHQ corpus is not beside the project")
+
+
+@pytest.fixture(scope="module")
+def compiled() -> Compiled:
+    return compile_detections(load_documents(sorted(SIGMAHQ.glob("rules*"))))
+
+
+@pytest.fixture(scope="module")
+def detector(compiled: Compiled) -> Detector:
+    return Detector(compiled.plans)
+
+
+def recorded(case: Path, suffix: str) -> list[Fields]:
+    """The events of a case; raw text logs are not events."""
+    found = []
+    for file in sorted(case.parent.glob(f"*{suffix}")):
+        for record in read_file(file):
+            assert record.fields is not None, f"{file}:{record.number}: {record.problem}"
+            derive_logsource(record.fields)
+            found.append(record.fields)
+    return found
+
+
+def test_every_active_rule_loads_except_those_that_wait_for_placeholders(compiled: Compiled) -> None:
+    assert len(compiled.plans) == RULES - PLACEHOLDER_RULES
+    assert len(compiled.problems) == PLACEHOLDER_RULES
+    assert all("has no values" in problem.what and ".yml:" in problem.where for problem in compiled.problems)
+
+
+def test_every_rule_keeps_author_and_source(compiled: Compiled) -> None:
+    assert all(plan.author and plan.source.endswith((".yml:1", ".yml:2", ".yml:3")) for plan in compiled.plans)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".evtx"])
+def test_every_regression_case_matches_its_rule(detector: Detector, suffix: str) -> None:
+    if suffix == ".evtx":
+        pytest.importorskip("evtx", reason="the evtx package is not installed")
+    indexes = {plan.id: index for index, plan in enumerate(detector.plans)}
+    missed = []
+    for case in CASES:
+        events = recorded(case, suffix)
+        rule = yaml.safe_load(case.read_text(encoding="utf-8"))["rule_metadata"][0]["id"]
+        if events and not any(indexes[rule] in detector.match(fields) for fields in events):
+            missed.append(f"{case.parent.name} {rule}")
+    assert not missed
+    assert len(CASES) > 100
+
+
+def test_the_fast_engine_agrees_with_the_plain_one_on_real_events(detector: Detector) -> None:
+    plain = [compile_test(plan.expression) for plan in detector.plans]
+    for case in CASES[::12]:
+        for fields in recorded(case, ".json"):
+            view = EventView(fields)
+            expected = tuple(index for index in detector.routed_rules(fields) if plain[index](view))
+            assert detector.match(fields) == detector.match(fields) == expected
+
+
+def test_the_log_source_table_reaches_the_rules_but_for_a_named_rest(compiled: Compiled) -> None:
+    table = load_table()
+    entries = [*table.windows.values(), *table.datasets.values(), *table.modules.values()]
+    entries += [more for entry in entries for choices in entry.refine.values() for more in choices.values()]
+    known: list[set[str]] = [set(), set(), set()]
+    for entry in entries:
+        for names, seen in zip(entry.names, known, strict=True):
+            seen.update(names)
+    unreachable = {
+        plan.logsource
+        for plan in compiled.plans
+        if any(name not in seen for name, seen in zip(plan.logsource.attributes(), known, strict=True) if name)
+    }
+    # Sources with no ECS dataset of their own; a member states these log sources in the event itself.
+    assert unreachable == {
+        *(LogSource(product, "application") for product in ("django", "jvm", "nodejs", "python", "ruby_on_rails")),
+        *(LogSource(product, "application") for product in ("rpc_firewall", "spring", "sql", "velocity")),
+        *(LogSource("macos", category) for category in ("file_event", "process_creation")),
+        *(LogSource("windows", category) for category in ("file_access", "file_rename")),
+        *(LogSource("cisco", None, service) for service in ("bgp", "ldp")),
+        *(LogSource(product, None, "bgp") for product in ("huawei", "juniper")),
+        *(LogSource("paloalto", category, "globalprotect") for category in ("appliance", "file_event")),
+        LogSource("fortios", None, "sslvpnd"),
+        LogSource("qualys"),
+        LogSource(None, "database"),
+    }

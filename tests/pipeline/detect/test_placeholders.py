@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.detect.placeholders import load_placeholders
+from schemas.errors import ConfigError, RuleError
+from tests.pipeline.detect.samples import selection, verdict
+
+VALUES = {"admins": ["root", "adm-*"], "host": ["srv"], "site": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("body", "value", "expected"),
+    [
+        ("f|expand: '%admins%'", "root", True),
+        ("f|expand: '%admins%'", "ADM-bob", True),
+        ("f|expand: '%admins%'", "alice", False),
+        ("f|expand: 'x-%site%-%admins%'", "x-b-root", True),
+        ("f|expand: 'x-%site%-%admins%'", "x-c-root", False),
+        ("f|contains|expand: '%host%'", "my-srv-1", True),
+        ("f|expand|contains: '%host%'", "my-srv-1", True),
+        ("f|contains|all|expand: ['%site%', x]", "xb", True),
+        ("f|contains|all|expand: ['%site%', x]", "b", False),
+        ("f|re|expand: '^%host%[0-9]$'", "srv7", True),
+        ("f|re|expand: '^%host%[0-9]$'", "srv77", False),
+        (r"f|expand: '\%host\%'", "%host%", True),
+        ("f|expand: plain", "plain", True),
+        ("f: '%host%'", "%host%", True),
+    ],
+)
+def test_expand_puts_in_the_values_of_a_site(body: str, value: str, expected: bool) -> None:
+    assert verdict(selection(body, VALUES), {"f": value}) is expected
+
+
+def test_a_placeholder_without_values_is_refused_by_name_and_line() -> None:
+    with pytest.raises(RuleError, match=r"sample\.yml:6: placeholder %vips% has no values") as caught:
+        selection("f|expand: '%vips%'", VALUES)
+    assert "--placeholders" in str(caught.value)
+
+
+def test_two_hundred_values_and_more_are_fine_but_not_their_unbounded_product() -> None:
+    many = {"n": [str(number) for number in range(1_000)]}
+    assert verdict(selection("f|expand: 'a%n%'", many), {"f": "a999"})
+    with pytest.raises(RuleError, match="too many combinations"):
+        selection("f|expand: '%n%-%n%'", many)
+
+
+def test_a_placeholder_file_holds_names_and_lists(tmp_path: Path) -> None:
+    path = tmp_path / "values.yml"
+    path.write_text("admins: [root, 7]\nhost: srv\n")
+    assert load_placeholders(path) == {"admins": ("root", "7"), "host": ("srv",)}
+
+
+@pytest.mark.parametrize("text", ["- a\n", "a: {b: c}\n", "a: []\n", "a: [{}]\n", "a: [\n", "5: [a]\n"])
+def test_what_is_no_placeholder_file_is_a_configuration_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "values.yml"
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        load_placeholders(path)
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_placeholders(tmp_path / "missing.yml")
