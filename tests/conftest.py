@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Generator, Iterator
 
@@ -13,8 +14,10 @@ _STACK = pytest.StashKey[RunningStack]()
 
 
 def pytest_configure() -> None:
-    """A terminated run tears the stack down like an interrupted one."""
+    """A terminated run tears the stack down like an interrupted one; Kafka's client keeps quiet."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Its hundreds of retries while a broker restarts would bury what a failed test has to say.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL + 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
