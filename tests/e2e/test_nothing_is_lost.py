@@ -17,6 +17,7 @@ import pytest
 from pydantic import ValidationError
 
 from connectors.kafka import open_producer
+from deploy.local.configuration import registry_of
 from pipeline.rulepack import build_pack
 from schemas.alert import Alert
 from schemas.health import PartitionAccount, health_from_json
@@ -24,7 +25,6 @@ from schemas.member import MemberRegistry
 from schemas.times import from_rfc3339, now_ms
 from tests.e2e.campaign import Campaign
 from tests.local_centre import Arrival, LocalCentre
-from tests.running_stack import MEMBERS
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1500)]
 
@@ -119,7 +119,7 @@ def converged(stack: Any, campaign: Campaign) -> list[dict[str, Any]]:
     Raises:
         AssertionError: they do not become so; names what was lost and what was invented.
     """
-    expected = derived(campaign)
+    expected = derived(campaign, registry_of(stack.settings))
     found: list[dict[str, Any]] = []
 
     def equal() -> bool:
@@ -137,9 +137,12 @@ def converged(stack: Any, campaign: Campaign) -> list[dict[str, Any]]:
     return found
 
 
-def derived(campaign: Campaign) -> list[dict[str, Any]]:
-    """What the same events give without Kafka and Flink, in another order and with repeats."""
-    centre = LocalCentre(build_pack([E2E_RULES], MemberRegistry(members=MEMBERS)))
+def derived(campaign: Campaign, registry: MemberRegistry) -> list[dict[str, Any]]:
+    """What the same events give without Kafka and Flink, in another order and with repeats.
+
+    The registry is the stack's own: other tests may have added members before.
+    """
+    centre = LocalCentre(build_pack([E2E_RULES], registry))
     events = [item for item in campaign.lines() if not item.dead]
     random.Random(3).shuffle(events)
     centre.take(
