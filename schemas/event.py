@@ -110,7 +110,7 @@ def read_line(raw: bytes, origin: Origin, line: int, lateness: int, clock_offset
     if not isinstance(data, dict):
         return Rejected(raw, origin, line, "not-an-object", f"a JSON {type(data).__name__}")
     try:
-        fields = flatten(data)
+        fields = data if is_flat(raw) and len(data) <= MAX_FIELDS else flatten(data)
     except Refused as refused:
         return Rejected(raw, origin, line, refused.reason, refused.detail)
     return _admit(fields, raw, origin, line, lateness, clock_offset)
@@ -147,10 +147,32 @@ def flatten(data: dict[str, Any]) -> Fields:
 
     >>> flatten({"a": {"b": 1}, "a.b": [2, 3], "c": [{"d": "x"}, {"d": "y"}]})
     {'a.b': (1, 2, 3), 'c.d': ('x', 'y')}
+
+    Raises:
+        Refused: too deep, or too many fields.
     """
+    kinds = set(map(type, data.values()))
+    if len(data) <= MAX_FIELDS and dict not in kinds:  # flat already, as forwarders send it
+        if list not in kinds:
+            return data
+        arrays = {name: value for name, value in data.items() if type(value) is list}
+        if all(_NESTING.isdisjoint(map(type, value)) for value in arrays.values()):
+            return data | {name: tuple(value) for name, value in arrays.items()}
     fields: Fields = {}
     _collect("", data, fields, 0)
     return fields
+
+
+_NESTING: Final = frozenset((dict, list))
+
+
+def is_flat(raw: bytes) -> bool:
+    """Whether the JSON text of an object holds no object or array for certain: then it is its own `flatten`.
+
+    >>> is_flat(b'{"a.b": 1}'), is_flat(b'{"a": {"b": 1}}'), is_flat(b'{"a": "[1]"}')
+    (True, False, False)
+    """
+    return b"[" not in raw and raw.find(b"{", 1) < 0
 
 
 class Refused(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
@@ -17,6 +18,12 @@ PRODUCT: Final = PREFIX + "product"
 CATEGORY: Final = PREFIX + "category"
 SERVICE: Final = PREFIX + "service"
 FIELDS: Final = (PRODUCT, CATEGORY, SERVICE)
+
+
+CHANNEL_FIELDS: Final = ("winlog.channel", "Channel")
+CODE_FIELDS: Final = ("event.code", "EventID")
+DATASET: Final = "event.dataset"
+MODULE: Final = "event.module"
 
 
 class LogSourceTable(NamedTuple):
@@ -56,18 +63,36 @@ def derive_logsource(fields: Fields) -> None:
             fields[field] = known[0] if len(known) == 1 else tuple(known)
 
 
+def deciding_fields(names: Collection[str]) -> list[str]:
+    """Those of an event's field names that `derive_logsource` looks at."""
+    if all(field in names for field in FIELDS):
+        return list(FIELDS)
+    channels = [field for field in CHANNEL_FIELDS if field in names]
+    asked = [*FIELDS, *channels, *(CODE_FIELDS if channels else ()), DATASET, MODULE]
+    if channels or DATASET in names or MODULE in names:
+        asked += _refining_fields()
+    return [field for field in dict.fromkeys(asked) if field in names]
+
+
+@cache
+def _refining_fields() -> list[str]:
+    table = load_table()
+    entries = [*table.windows.values(), *table.datasets.values(), *table.modules.values()]
+    return sorted({field for entry in entries for field in entry.refine})
+
+
 def _entry_of(fields: Fields) -> Entry | None:
     table = load_table()
-    channel = fields.get("winlog.channel") or fields.get("Channel")
+    channel = fields.get(CHANNEL_FIELDS[0]) or fields.get(CHANNEL_FIELDS[1])
     if channel is not None:
-        name, code = _key(channel), _key(fields.get("event.code", fields.get("EventID")))
+        name, code = _key(channel), _key(fields.get(CODE_FIELDS[0], fields.get(CODE_FIELDS[1])))
         entry = table.windows.get((name, code)) or table.windows.get((name, ""))
         if entry is not None:
             return entry
-    dataset = fields.get("event.dataset")
+    dataset = fields.get(DATASET)
     if isinstance(dataset, str) and dataset in table.datasets:
         return table.datasets[dataset]
-    module = fields.get("event.module")
+    module = fields.get(MODULE)
     return table.modules.get(module) if isinstance(module, str) else None
 
 

@@ -110,10 +110,10 @@ class DetectStage:
             batch.hits.setdefault(shard, []).append(hit)
 
     def _hits(self, event: Event) -> tuple[tuple[int, ...], list[tuple[int, GroupHit]]]:
-        derive_logsource(event.fields)
         matched = self._detector.match(event.fields)
         if not matched or event.admission == "late":
             return matched, []
+        derive_logsource(event.fields)
         return matched, self._projector.hits(event, {self._pack.detections[index].id for index in matched})
 
     @staticmethod
