@@ -62,14 +62,26 @@ class PartitionAccount(_Health):
     dead: int = 0
 
 
-HealthMessage = Annotated[Heartbeat | PartitionAccount, Field(discriminator="kind")]
-_adapter: TypeAdapter[Heartbeat | PartitionAccount] = TypeAdapter(HealthMessage)
+class PackReport(_Health):
+    """A worker of the job took another rule pack, or refused one."""
+
+    kind: Literal["pack"] = "pack"
+    stage: Literal["detect", "correlate"]
+    worker: str = Field(description="host, process, and which of the process's workers")
+    version: str = Field(description="the pack in force")
+    detections: int = 0
+    correlations: int = 0
+    refused: str = Field(default="", description="why the newest pack file is not in force")
 
 
-def health_from_json(value: bytes | str) -> Heartbeat | PartitionAccount:
+HealthMessage = Annotated[Heartbeat | PartitionAccount | PackReport, Field(discriminator="kind")]
+_adapter: TypeAdapter[Heartbeat | PartitionAccount | PackReport] = TypeAdapter(HealthMessage)
+
+
+def health_from_json(value: bytes | str) -> Heartbeat | PartitionAccount | PackReport:
     """Read one message of the `health` topic.
 
     Raises:
-        pydantic.ValidationError: neither a heartbeat nor an account.
+        pydantic.ValidationError: none of these messages.
     """
     return _adapter.validate_json(value)
