@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
+import msgspec
+
 from pipeline.correlate.clock import NEVER
 from schemas.event import Scalar
 from schemas.hit import Hit
@@ -19,6 +21,8 @@ class Fresh(NamedTuple):
     """Those that are not later than all that was there."""
     newest_before: int
     """The latest time that was there; `NEVER` if nothing was."""
+    replaced: bool
+    """Whether a late one took the place of what was known of the same satisfied time."""
 
     @property
     def earliest(self) -> int:
@@ -48,6 +52,7 @@ class Columns:
         newest_before = newest = times[-1] if times else NEVER
         fresh: list[Hit] = []
         late: list[Hit] = []
+        replaced = False
         if len(hits) > 1:
             hits.sort(key=_order)
         for hit in hits:
@@ -60,15 +65,22 @@ class Columns:
                 first, end = bisect_left(times, time), bisect_right(times, time)
                 place = bisect_left(held, _identity(hit), first, end, key=_identity)
                 if place < end and _identity(held[place]) == _identity(hit):
-                    continue
-                times.insert(place, time)
-                held.insert(place, hit)
+                    united = _united(held[place], hit)
+                    if united == held[place]:
+                        continue
+                    held[place] = hit = united
+                    replaced = replaced or time <= newest_before
+                else:
+                    times.insert(place, time)
+                    held.insert(place, hit)
                 if time <= newest_before:
                     late.append(hit)
             fresh.append(hit)
             self.mask |= hit.mask
             self.members.add(hit.member)
-        return Fresh(fresh, late, newest_before)
+            if hit.also:
+                self.members.update(hit.also)
+        return Fresh(fresh, late, newest_before, replaced)
 
     def drop_first(self, count: int) -> None:
         """Forget the oldest hits."""
@@ -83,6 +95,15 @@ class Columns:
     def span(self, first: int, last: int) -> tuple[int, int]:
         """Positions of the hits with `first <= time <= last`, as a half-open range."""
         return bisect_left(self.times, first), bisect_right(self.times, last)
+
+
+def _united(known: Hit, more: Hit) -> Hit:
+    """What two reports tell of one hit: the first of two places; a satisfied time may have gained members."""
+    if known == more:
+        return known
+    members = sorted({*known.members, *more.members})
+    origin = min(known, more, key=lambda hit: (hit.event_id, hit.topic, hit.partition, hit.offset, hit.line))
+    return msgspec.structs.replace(origin, member=members[0], also=tuple(members[1:]), exact=known.exact and more.exact)
 
 
 def _identity(hit: Hit) -> tuple[int, bool, Scalar]:

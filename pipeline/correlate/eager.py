@@ -43,11 +43,18 @@ class EagerSweep(ABC):
         """The oldest `count` hits are about to go, since nothing before `line` (ms) can come any more."""
 
 
-def build_eager(correlation: Correlation, groups: Mapping[str, str]) -> EagerSweep:
-    """The quickest sweep that is exact for the correlation."""
+def build_eager(correlation: Correlation, groups: Mapping[str, str], *, referred: bool = False) -> EagerSweep:
+    """The quickest sweep that is exact for the correlation.
+
+    Args:
+        correlation: the rule.
+        groups: member -> corporate group.
+        referred: whether other correlations count its satisfied times; then all after a late hit are found again.
+    """
     if correlation.kind == "temporal_ordered":
         return ChainSweep(correlation, groups)
-    if correlation.kind == "event_count" and correlation.weight is None and correlation.min_organizations <= 1:
+    single = correlation.weight is None and correlation.min_organizations <= 1
+    if correlation.kind == "event_count" and single and not referred:
         return CountSweep(correlation)
     return WindowSweep(correlation, groups)
 

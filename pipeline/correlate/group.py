@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from pipeline.correlate.columns import Columns, Fresh
@@ -11,6 +11,7 @@ from pipeline.correlate.content import Content
 from pipeline.correlate.correlation import Correlation
 from pipeline.correlate.eager import EagerSweep, build_eager
 from pipeline.correlate.episode import Episode, Published, Superseded, merge_instants
+from pipeline.correlate.instants import Census, Instant, Referral
 from pipeline.correlate.settling import SettlingSweep
 from pipeline.correlate.thinning import THIN_ABOVE, Thinning
 from schemas.alert import SETTLED_REVISION, SUPERSEDED_REVISION, State
@@ -27,15 +28,24 @@ class Watch:
         correlation: the rule.
         groups: member -> corporate group.
         thin_above: hits that a group may hold before it is thinned.
+        referrals: the places where other correlations refer to it.
     """
 
-    def __init__(self, correlation: Correlation, groups: Mapping[str, str], thin_above: int = THIN_ABOVE) -> None:
+    def __init__(
+        self,
+        correlation: Correlation,
+        groups: Mapping[str, str],
+        thin_above: int = THIN_ABOVE,
+        referrals: Sequence[Referral] = (),
+    ) -> None:
         self.correlation = correlation
         self.groups = groups
         self.eager = correlation.eager
         self.timespan = correlation.timespan
         self.gap = correlation.suppress
-        self.thinning = Thinning(correlation, groups, thin_above)
+        self.alerts = correlation.alerts
+        self.referrals = referrals
+        self.thinning = Thinning(correlation, groups, thin_above, referred=bool(referrals))
 
 
 class Revision(NamedTuple):
@@ -55,11 +65,20 @@ class Revision(NamedTuple):
         """Later revisions have higher numbers: settled ones above open ones, tombstones above all."""
         match self.state:
             case "open":
-                return self.content.count
+                return self.content.size
             case "settled":
-                return SETTLED_REVISION + self.content.count
+                return SETTLED_REVISION + self.content.size
             case "superseded":
                 return SUPERSEDED_REVISION
+
+
+class Step(NamedTuple):
+    """What a group made of new hits, or of a move of the settle line."""
+
+    fresh: Fresh | None = None
+    revisions: Sequence[Revision] = ()
+    instants: Sequence[Instant] = ()
+    """Satisfied times for the correlations that refer to this one; some may be known to them."""
 
 
 class Group:
@@ -71,6 +90,7 @@ class Group:
     """
 
     __slots__ = (
+        "_census",
         "_eager",
         "_settling",
         "cells",
@@ -94,7 +114,11 @@ class Group:
         """Whether an episode has grown since it was last published."""
         self.changed = True
         """Whether anything but the hits changed since it was last stored."""
-        self._eager: EagerSweep | None = build_eager(watch.correlation, watch.groups) if watch.eager else None
+        referred = bool(watch.referrals)
+        self._census = Census(watch.timespan) if referred else None
+        self._eager: EagerSweep | None = (
+            build_eager(watch.correlation, watch.groups, referred=referred) if watch.eager else None
+        )
         self._settling = None if watch.eager else SettlingSweep(watch.correlation, watch.groups)
 
     @property
@@ -102,18 +126,33 @@ class Group:
         """Whether there is nothing left to remember."""
         return not self.columns.times and not self.episodes and not self.cells
 
-    def feed(self, hits: list[Hit]) -> tuple[Fresh, list[Revision]]:
+    def feed(self, hits: list[Hit]) -> Step:
         """Take hits in, none before the settle line; what is new, and what there is to say at once."""
         fresh = self.columns.insert(hits)
+        if self._census is not None and fresh.late:
+            self._census.forget()
         if not fresh.hits or self._eager is None:
-            return fresh, []
-        last = self.episodes[-1] if self.episodes and fresh.late else None
-        covered = last is not None and last.start <= fresh.earliest and last.last >= fresh.newest_before
-        instants = self._eager.instants(self.columns, fresh, covered=covered)
+            return Step(fresh)
+        instants = self._eager.instants(self.columns, fresh, covered=self._covered(fresh))
         if not instants and not self.episodes:
-            return fresh, []
-        self.changed |= merge_instants(self.episodes, instants, self.watch.gap)
-        return fresh, self._news(fresh.earliest)
+            return Step(fresh)
+        revisions: list[Revision] = []
+        if self.watch.alerts:
+            self.changed |= merge_instants(self.episodes, instants, self.watch.gap)
+            revisions = self._news(fresh.earliest)
+        return Step(fresh, revisions, self._told(instants))
+
+    def _covered(self, fresh: Fresh) -> bool:
+        """Whether one alert covers every time that the late hits can have changed, and nobody asks for more."""
+        if not fresh.late or fresh.replaced or self.watch.referrals or not self.episodes:
+            return False
+        last = self.episodes[-1]
+        return last.start <= fresh.earliest and last.last >= fresh.newest_before
+
+    def _told(self, instants: Sequence[int]) -> list[Instant]:
+        if self._census is None:
+            return []
+        return self._census.at(self.columns, instants, exact=not self.cells)
 
     def thin(self) -> bool:
         """Drop hits that need not be kept, if there are many; whether any was dropped."""
@@ -123,24 +162,26 @@ class Group:
         self.thin_above = max(self.watch.thinning.above, 2 * len(self.columns))
         if dropped:
             self.changed = True
-            for sweep in (self._eager, self._settling):
+            for sweep in (self._eager, self._settling, self._census):
                 if sweep is not None:
                     sweep.forget()
         return dropped
 
-    def advance(self, settled: int, line: int) -> list[Revision]:
+    def advance(self, settled: int, line: int) -> Step:
         """Move the settle line from `settled` to `line`: what becomes true or final by that. Evicts old hits."""
         revisions: list[Revision] = []
         instants: list[int] = []
         if self._settling is not None:
             instants = self._settling.instants(self.columns, settled, line)
-            self.changed |= merge_instants(self.episodes, instants, self.watch.gap)
+            if self.watch.alerts:
+                self.changed |= merge_instants(self.episodes, instants, self.watch.gap)
+        told = self._told(instants)
         while self.episodes and self.episodes[0].last + self.watch.gap < line:
             revisions += self._publish(self.episodes.pop(0), "settled")
         if instants:
             revisions += self._news(instants[0])
         self._evict(line)
-        return revisions
+        return Step(None, revisions, told)
 
     def refresh(self) -> list[Revision]:
         """Episodes that have grown since they were last published."""
@@ -187,7 +228,7 @@ class Group:
         # Hits that were there may have become evidence when the episode grew.
         first, end = self.columns.span(min(earliest, said.last + 1), episode.last)
         first = max(first, bisect_left(self.columns.times, episode.start - self.watch.timespan))
-        return any(hit.member not in said.members for hit in self.columns.hits[first:end])
+        return any(not said.members.issuperset(hit.members) for hit in self.columns.hits[first:end])
 
     def _grown(self, episode: Episode) -> bool:
         said = episode.published
@@ -255,6 +296,8 @@ class Group:
                 self._eager.evict(self.columns, count, line)
             elif self._settling is not None:
                 self._settling.evict(self.columns, count)
+            if self._census is not None:
+                self._census.forget()
             self.columns.drop_first(count)
         for bucket in [bucket for bucket in self.cells if (bucket + 1) * self.watch.thinning.width <= oldest]:
             cell = self.cells.pop(bucket)

@@ -15,7 +15,8 @@ import msgspec
 from pipeline.correlate.alert import AlertWriter
 from pipeline.correlate.columns import Fresh
 from pipeline.correlate.correlation import Correlation
-from pipeline.correlate.group import Group, Revision, Watch
+from pipeline.correlate.group import Group, Revision, Step, Watch
+from pipeline.correlate.instants import Referral
 from pipeline.correlate.store import GroupStore, Head, Segment, Store, Stored, group_key
 from pipeline.correlate.thinning import THIN_ABOVE
 from schemas.alert import Alert
@@ -80,11 +81,16 @@ class Shard:
     ) -> None:
         groups = registry.groups()
         self.counters = Counters()
-        self._watches = {name: Watch(correlation, groups, thin_above) for name, correlation in correlations.items()}
+        referrals = _referrals(correlations)
+        self._watches = {
+            name: Watch(correlation, groups, thin_above, referrals.get(name, ()))
+            for name, correlation in correlations.items()
+        }
+        self._ranks = _ranks(correlations)
         self._writer = AlertWriter(registry, pack_version)
         self._store = GroupStore(store)
         self._kept: dict[_Place, _Kept] = {}
-        self._due: list[tuple[int, _Place]] = []
+        self._due: list[list[tuple[int, _Place]]] = [[] for _ in range(1 + max(self._ranks.values(), default=0))]
         self._pending: set[_Place] = set()
         self._line, stored = self._store.load()
         self._refreshed = self._line
@@ -98,20 +104,51 @@ class Shard:
             hits: of any correlations and groups of this shard.
             created: ms; when the revisions are made. Left out, each takes the time of its last instant.
         """
-        places: dict[_Place, list[Hit]] = {}
+        waiting = self._waiting()
         for one in hits:
             if one.hit.time < self._line:
                 self.counters.late_after_settle += 1
             elif one.correlation not in self._watches:
                 self.counters.unknown_correlation += 1
             else:
-                places.setdefault((one.correlation, one.group), []).append(one.hit)
+                waiting[self._ranks[one.correlation]].setdefault((one.correlation, one.group), []).append(one.hit)
         alerts: list[Alert] = []
-        for place, found in places.items():
+        for rank in range(len(waiting)):
+            alerts += self._take(waiting, rank, self._line, created)
+        return alerts
+
+    def _waiting(self) -> list[dict[_Place, list[Hit]]]:
+        return [{} for _ in self._due]
+
+    def _take(
+        self, waiting: list[dict[_Place, list[Hit]]], rank: int, settled: int, created: int | None
+    ) -> list[Alert]:
+        """Feed the groups of one rank; what they find for those above waits there."""
+        alerts: list[Alert] = []
+        for place, found in waiting[rank].items():
             kept = self._kept.get(place) or self._open(place)
-            fresh, revisions = kept.group.feed(found)
-            alerts += self._written(kept.group, revisions, created)
-            self._save(place, kept, fresh)
+            step = kept.group.feed(found)
+            alerts += self._done(place, kept, step, settled, waiting, created)
+        return alerts
+
+    def _done(
+        self,
+        place: _Place,
+        kept: _Kept,
+        step: Step,
+        settled: int,
+        waiting: list[dict[_Place, list[Hit]]],
+        created: int | None,
+    ) -> list[Alert]:
+        """After a group has done something: pass on what others refer to, store it, and write its alerts."""
+        group = kept.group
+        if step.instants:
+            for referral in group.watch.referrals:
+                above = waiting[self._ranks[referral.parent]]
+                for one in referral.hits(group.key, step.instants):
+                    above.setdefault((one.correlation, one.group), []).append(one.hit)
+        alerts = self._written(group, step.revisions, created)
+        self._save(place, kept, step.fresh, settled)
         return alerts
 
     def advance(self, line: int, created: int | None = None) -> list[Alert]:
@@ -125,14 +162,17 @@ class Shard:
             return []
         settled, self._line = self._line, line
         alerts: list[Alert] = []
-        while self._due and self._due[0][0] <= line:
-            due, place = heappop(self._due)
-            kept = self._kept.get(place)
-            if kept is None or kept.timer != due:
-                continue
-            kept.timer = None
-            alerts += self._written(kept.group, kept.group.advance(settled, line), created)
-            self._save(place, kept, None)
+        waiting = self._waiting()
+        for rank, due in enumerate(self._due):
+            # What became final below is not too late here: nothing of this rank has moved on yet.
+            alerts += self._take(waiting, rank, settled, created)
+            while due and due[0][0] <= line:
+                time, place = heappop(due)
+                kept = self._kept.get(place)
+                if kept is None or kept.timer != time:
+                    continue
+                kept.timer = None
+                alerts += self._done(place, kept, kept.group.advance(settled, line), line, waiting, created)
         if line - self._refreshed >= REFRESH:
             self._refreshed = line
             alerts += self._refresh(created)
@@ -145,7 +185,7 @@ class Shard:
             kept = self._kept.get(place)
             if kept is not None and kept.group.pending:
                 alerts += self._written(kept.group, kept.group.refresh(), created)
-                self._save(place, kept, None)
+                self._save(place, kept, None, self._line)
         self._pending.clear()
         return alerts
 
@@ -177,16 +217,16 @@ class Shard:
         group.pending = True
         self._pending.add(place)
         kept.segments = stored.segments
-        self._arm(place, kept)
+        self._arm(place, kept, self._line)
 
-    def _save(self, place: _Place, kept: _Kept, fresh: Fresh | None) -> None:
+    def _save(self, place: _Place, kept: _Kept, fresh: Fresh | None, settled: int) -> None:
         """Bring the store up to date with a group, and see when it is due."""
         group = kept.group
         if group.empty:
             self._store.delete(kept.key, kept.segments)
             del self._kept[place]
             return
-        held, oldest = len(group.columns), self._line - group.watch.timespan
+        held, oldest = len(group.columns), settled - group.watch.timespan
         if group.thin():
             self.counters.thinned_hits += held - len(group.columns)
             self._store.rewrite(kept.key, kept.segments, group.columns.hits)
@@ -200,11 +240,36 @@ class Shard:
             self._store.put_head(kept.key, head)
         if group.pending:
             self._pending.add(place)
-        self._arm(place, kept)
+        self._arm(place, kept, settled)
 
-    def _arm(self, place: _Place, kept: _Kept) -> None:
+    def _arm(self, place: _Place, kept: _Kept, settled: int) -> None:
         """Note when the settle line will next mean something to the group."""
-        due = kept.group.deadline(self._line)
+        due = kept.group.deadline(settled)
         if due is not None and (kept.timer is None or due < kept.timer):
             kept.timer = due
-            heappush(self._due, (due, place))
+            heappush(self._due[self._ranks[place[0]]], (due, place))
+
+
+def _referrals(correlations: Mapping[str, Correlation]) -> dict[str, list[Referral]]:
+    found: dict[str, list[Referral]] = {}
+    for parent in correlations.values():
+        for position, reference in enumerate(parent.references):
+            child = correlations.get(reference.id)
+            if child is not None:
+                found.setdefault(child.id, []).append(Referral(child, parent, position))
+    return found
+
+
+def _ranks(correlations: Mapping[str, Correlation]) -> dict[str, int]:
+    """How many correlations are below each one; nothing refers to itself."""
+    ranks: dict[str, int] = {}
+
+    def rank(one: Correlation) -> int:
+        if one.id not in ranks:
+            below = [correlations[reference.id] for reference in one.references if reference.id in correlations]
+            ranks[one.id] = 1 + max((rank(child) for child in below), default=-1)
+        return ranks[one.id]
+
+    for one in correlations.values():
+        rank(one)
+    return ranks
