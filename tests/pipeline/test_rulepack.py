@@ -201,8 +201,10 @@ def test_generate_lets_the_detections_below_alert_by_themselves(rules: Path) -> 
 
 def test_a_filter_is_for_detections_and_one_that_names_a_correlation_is_refused(rules: Path) -> None:
     known = "filter:\n  rules: [00000003-0000-4000-8000-000000000000]\n  known: {a: b}\n  condition: not known\n"
-    (rules / "filter.yml").write_text(f"title: Filter\nid: f\nlogsource: {{product: portal}}\n{known}")
-    with pytest.raises(RuleError, match="filter.yml:5: the filter names a rule that is not here; got 00000003"):
+    (rules / "filter.yml").write_text(
+        f"title: Filter\nid: 0000000f-0000-4000-8000-000000000000\nlogsource: {{product: portal}}\n{known}"
+    )
+    with pytest.raises(RuleError, match=r"filter\.yml:5: the filter names a rule that is not here; got 00000003"):
         build_pack([rules], REGISTRY)
 
 
