@@ -11,6 +11,8 @@ from pipeline.correlate.clock import NEVER
 from schemas.event import Scalar
 from schemas.hit import Hit
 
+_NONE: list[Hit] = []
+
 
 class Fresh(NamedTuple):
     """What an insertion added."""
@@ -33,7 +35,7 @@ class Fresh(NamedTuple):
 class Columns:
     """Parallel sorted lists of times and hits; hits of one millisecond are ordered by their identity."""
 
-    __slots__ = ("hits", "mask", "members", "times")
+    __slots__ = ("highest", "hits", "mask", "members", "positive", "times")
 
     def __init__(self) -> None:
         self.times: list[int] = []
@@ -42,14 +44,23 @@ class Columns:
         """References ever seen; may name more than are there, never fewer."""
         self.members: set[str] = set()
         """Members ever seen; likewise."""
+        self.highest: int | None = None
+        """The greatest value ever seen, and the sum of all above zero: in millionths, for types that need numbers."""
+        self.positive = 0
 
     def __len__(self) -> int:
         return len(self.times)
 
-    def insert(self, hits: list[Hit]) -> Fresh:
-        """Add hits in any order; one that is there already changes nothing. Sorts the list."""
+    def insert(self, hits: list[Hit]) -> Fresh | None:
+        """Add hits in any order; one that is there already changes nothing. Sorts the list. None if all were there."""
         times, held = self.times, self.hits
         newest_before = newest = times[-1] if times else NEVER
+        if len(hits) == 1 and hits[0].time > newest:
+            hit = hits[0]
+            times.append(hit.time)
+            held.append(hit)
+            self._see(hit)
+            return Fresh(hits, _NONE, newest_before, False)
         fresh: list[Hit] = []
         late: list[Hit] = []
         replaced = False
@@ -76,14 +87,26 @@ class Columns:
                 if time <= newest_before:
                     late.append(hit)
             fresh.append(hit)
-            self.mask |= hit.mask
-            self.members.add(hit.member)
-            if hit.also:
-                self.members.update(hit.also)
-        return Fresh(fresh, late, newest_before, replaced)
+            self._see(hit)
+        return Fresh(fresh, late, newest_before, replaced) if fresh else None
+
+    def _see(self, hit: Hit) -> None:
+        self.mask |= hit.mask
+        self.members.add(hit.member)
+        if hit.also:
+            self.members.update(hit.also)
+        value = hit.value
+        if isinstance(value, int):
+            if self.highest is None or value > self.highest:
+                self.highest = value
+            if value > 0:
+                self.positive += value
 
     def drop_first(self, count: int) -> None:
         """Forget the oldest hits."""
+        for hit in self.hits[:count]:
+            if isinstance(hit.value, int) and hit.value > 0:
+                self.positive -= hit.value
         del self.times[:count]
         del self.hits[:count]
 

@@ -121,10 +121,11 @@ class Correlation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def least(self) -> int:
-        """The smallest whole number that satisfies rising comparisons."""
+        """The smallest whole number that is not too small for any comparison."""
         bounds = (
             math.floor(comparison.number) + 1 if comparison.op == "gt" else math.ceil(comparison.number)
             for comparison in self.comparisons
+            if comparison.op in ("gt", "gte", "eq")
         )
         return max(bounds, default=1)
 

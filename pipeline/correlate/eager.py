@@ -77,29 +77,6 @@ class CountSweep(EagerSweep):
         return [time for time, earlier in pairs if time - earlier <= timespan]
 
 
-class Waiting:
-    """Whether a group can satisfy its condition at all yet; most groups never can, and need no window."""
-
-    def __init__(self, correlation: Correlation, groups: Mapping[str, str]) -> None:
-        counts_hits = correlation.kind in ("event_count", "value_count") and correlation.weight is None
-        self._hits = correlation.least if counts_hits else 1
-        self._groups = groups
-        self._organizations = correlation.min_organizations
-        self._references = correlation.least if correlation.kind in ("temporal", "temporal_ordered") else 0
-        self._clauses = [sum(1 << position for position in clause.present) for clause in correlation.clauses]
-
-    def over(self, columns: Columns) -> bool:
-        """Whether all that is needed has been seen, at whatever time."""
-        if len(columns) < self._hits or len(columns.members) < self._organizations:
-            return False
-        if self._clauses:
-            return any(columns.mask & clause == clause for clause in self._clauses)
-        if columns.mask.bit_count() < self._references:
-            return False
-        hit = {self._groups.get(member, member) for member in columns.members} if self._organizations > 1 else ()
-        return self._organizations <= 1 or len(hit) >= self._organizations
-
-
 class WindowSweep(EagerSweep):
     """Any window that hits can leave again."""
 
@@ -107,7 +84,6 @@ class WindowSweep(EagerSweep):
         self._correlation = correlation
         self._groups = groups
         self._timespan = correlation.timespan
-        self._waiting = Waiting(correlation, groups)
         self._window: Evaluator | None = None
         self._end = NEVER
         """The window is `[end - timespan, end]`."""
@@ -115,8 +91,6 @@ class WindowSweep(EagerSweep):
     def instants(self, columns: Columns, fresh: Fresh, *, covered: bool) -> list[int]:
         """Times from the first fresh hit on; the covered ones are passed over."""
         if self._window is None:
-            if not self._waiting.over(columns):
-                return []
             self._begin(columns, fresh.earliest)
         elif fresh.late:
             if covered:
@@ -173,7 +147,6 @@ class ChainSweep(EagerSweep):
     def __init__(self, correlation: Correlation, groups: Mapping[str, str]) -> None:
         self._correlation = correlation
         self._groups = groups
-        self._waiting = Waiting(correlation, groups)
         self._window: Chains | None = None
         self._end = NEVER
         self._snapshots: list[tuple[int, list[Chain]]] = []
@@ -182,8 +155,6 @@ class ChainSweep(EagerSweep):
     def instants(self, columns: Columns, fresh: Fresh, *, covered: bool) -> list[int]:  # noqa: ARG002
         """Times from the first fresh hit on."""
         if self._window is None:
-            if not self._waiting.over(columns):
-                return []
             self._rewind(NEVER)
         elif fresh.late:
             self._rewind(fresh.earliest)

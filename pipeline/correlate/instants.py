@@ -7,7 +7,7 @@ would fall, while satisfied times only ever grow in number. So what may alert on
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from pipeline.correlate.clock import NEVER
@@ -78,6 +78,17 @@ class Referral:
             members[1:],
             instant.exact,
         )
+
+
+def referrals_among(correlations: Mapping[str, Correlation]) -> dict[str, list[Referral]]:
+    """Id of each correlation that others refer to -> where they do."""
+    found: dict[str, list[Referral]] = {}
+    for parent in correlations.values():
+        for position, reference in enumerate(parent.references):
+            child = correlations.get(reference.id)
+            if child is not None:
+                found.setdefault(child.id, []).append(Referral(child, parent, position))
+    return found
 
 
 def carried(child: Correlation, names: Sequence[str]) -> list[int | None]:
