@@ -116,7 +116,7 @@ class Spool:
         self._reading, self._offset = self._acknowledged.segment, self._acknowledged.offset
 
     @property
-    def bytes(self) -> int:
+    def waiting_bytes(self) -> int:
         """Bytes that wait: appended and not acknowledged."""
         with self._lock:
             return sum(max(0, segment.size - self._first_waiting(segment)) for segment in self._segments)
@@ -132,8 +132,12 @@ class Spool:
                     return entry.received if entry is not None else int(segment.path.stat().st_mtime * 1000)
         return None
 
-    def append(self, lines: Sequence[tuple[bytes, str]]) -> int:
+    def append(self, lines: Sequence[tuple[bytes, str]], *, whole: bool = False) -> int:
         """Take lines, each with its `too_long` text; returns how many were taken: fewer where the spool is full.
+
+        Args:
+            lines: in order.
+            whole: take all or none.
 
         Raises:
             OSError: the disk is gone.
@@ -142,6 +146,8 @@ class Spool:
         taken = 0
         with self._lock:
             room = self._max - sum(segment.size for segment in self._segments)
+            if whole and room < sum(_RECORD.size + len(raw) + len(told.encode()) for raw, told in lines):
+                return 0
             pieces: list[bytes] = []
             waiting = 0
             for raw, too_long in lines:

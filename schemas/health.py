@@ -33,6 +33,11 @@ class InputCounters(_Health):
     acknowledged: int = 0
     dropped: int = Field(default=0, description="what the mapping says not to send")
     dead: int = Field(default=0, description="what could not be read; kept in the local dead-letter file")
+    lost: int = Field(default=0, description="what came by UDP and could not be taken: the only thing that gets lost")
+    spool_bytes: int = Field(default=0, description="bytes that wait on the disk")
+    spool_oldest: str = Field(default="", description="when the oldest line that waits came; empty: none waits")
+    spool_damaged: int = Field(default=0, description="bytes of the spool that could not be read back")
+    trouble: str = Field(default="", description="why nothing can be read at present")
 
 
 class Heartbeat(_Health):
@@ -42,9 +47,11 @@ class Heartbeat(_Health):
     member: str
     agent: str = Field(description="version of the forwarder")
     inputs: list[InputCounters]
-    spool_bytes: int = 0
+    spool_bytes: int = Field(default=0, description="read and not yet acknowledged, in memory and on the disk")
     policy: str = Field(default="", description="hash of the forwarder's mapping policy")
     last_error: str = ""
+    certificates: dict[str, str] = Field(default={}, description="file -> until when the certificate in it is valid")
+    clock_offset: int | None = Field(default=None, description="ms the member's clock is ahead of the broker's")
 
 
 class PartitionAccount(_Health):

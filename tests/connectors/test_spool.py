@@ -84,11 +84,11 @@ def test_acknowledged_segments_are_removed_and_make_room(tmp_path: Path) -> None
     text = "x" * 1000
     assert put(spool, *[text] * 20_000) < 20_000
     assert put(spool, text) == 0
-    full = spool.bytes
+    full = spool.waiting_bytes
     assert 7 * MIB < full <= 8 * MIB
     lines = take(spool)
     spool.acknowledge(lines[-1].stream, lines[-1].end)
-    assert spool.bytes == 0
+    assert spool.waiting_bytes == 0
     assert spool.oldest is None
     assert put(spool, *[text] * 4000) == 4000
     assert len(take(spool)) == 4000
