@@ -70,4 +70,4 @@ def _contents(settings: StackSettings) -> dict[str, dict[str, Any]]:
 
 
 def _plain(model: BaseModel) -> dict[str, Any]:
-    return model.model_dump(mode="json")
+    return model.model_dump(mode="json", exclude_none=True)
