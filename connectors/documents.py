@@ -22,8 +22,6 @@ Where = Mapping[str, Sequence[str]]
 MAX_IDS: Final = 50_000
 """Elasticsearch takes 65,536 values in one `terms` query."""
 _SEARCH_WINDOW: Final = 10_000
-_LATEST: Final = [{"_seq_no": "desc"}]
-"""Written last first: unique within the one shard, so that pages neither skip nor repeat."""
 
 
 class Version(NamedTuple):
@@ -52,6 +50,8 @@ class Kind:
 
     index: str
     model: type[BaseModel]
+    latest: str = "_seq_no"
+    """What tells which was written last; a pattern of several indices needs a field of its own."""
 
 
 class Documents(Protocol):
@@ -134,16 +134,27 @@ class ElasticsearchDocuments:
 
     def find(self, kind: Kind, where: Where, *, limit: int) -> list[Stored]:
         """Documents that fit, latest first."""
-        hits = self._search(kind, where, size=limit, sort=_LATEST, seq_no_primary_term=True)["hits"]["hits"]
+        hits = self._search(kind, where, size=limit, sort=[{kind.latest: "desc"}], seq_no_primary_term=True)["hits"][
+            "hits"
+        ]
         return [_stored(hit) for hit in hits]
 
     def ids(self, kind: Kind, where: Where) -> list[str]:
-        """Ids of those that fit, latest first; asked for in pages, since one search gives 10,000 at most."""
+        """Ids of those that fit, latest first.
+
+        Asked for in pages, since one search gives 10,000 at most; `_seq_no` is unique, so that none is skipped.
+        """
         found: list[str] = []
         page: dict[str, Any] = {}
         while len(found) < MAX_IDS:
             hits = self._search(
-                kind, where, size=_SEARCH_WINDOW, sort=_LATEST, source=False, track_total_hits=False, **page
+                kind,
+                where,
+                size=_SEARCH_WINDOW,
+                sort=[{kind.latest: "desc"}],
+                source=False,
+                track_total_hits=False,
+                **page,
             )["hits"]["hits"]
             found += [hit["_id"] for hit in hits]
             if len(hits) < _SEARCH_WINDOW:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from schemas.alert import Alert
+from schemas.errors import printable
 from schemas.workflow import (
     CENTRE,
     MAX_NOTE,
@@ -125,11 +126,11 @@ def _do(workflow: Workflow, wish: Wish, who: str, at: str) -> HistoryEntry:
             workflow.status, workflow.reason = "open", None
             return _entry(at, who, "reopened", before, "open", why)
         case "assign":
-            before, workflow.assignee = workflow.assignee, value[:60]
+            before, workflow.assignee = workflow.assignee, printable(value)[:60]
             return _entry(at, who, "assigned", before, workflow.assignee, why)
         case "tag":
-            if not value or len(value) > MAX_TAG or len(workflow.tags) >= MAX_TAGS:
-                raise Refused(f"a tag has 1 to {MAX_TAG} characters, and an alert at most {MAX_TAGS} tags")
+            if not value or len(value) > MAX_TAG or not value.isprintable() or len(workflow.tags) >= MAX_TAGS:
+                raise Refused(f"a tag has 1 to {MAX_TAG} printable characters, and an alert at most {MAX_TAGS} tags")
             workflow.tags = sorted({*workflow.tags, value})
             return _entry(at, who, "tagged", "", value, why)
         case "untag":

@@ -15,6 +15,7 @@ from dashboard.app import create_app
 from dashboard.settings import DashboardSettings
 from schemas.alert import Alert
 from schemas.errors import ConnectionError_
+from tests.dashboard.documents_double import DocumentsDouble
 
 MEMBERS = {
     "aurora-bank": "Bank Aurora",
@@ -101,9 +102,9 @@ def settings_in(folder: Path) -> DashboardSettings:
     )
 
 
-def open_site(folder: Path, index: IndexDouble) -> TestClient:
+def open_site(folder: Path, index: IndexDouble, documents: DocumentsDouble | None = None) -> TestClient:
     """The dashboard over the index, not logged in."""
-    app = create_app(settings_in(folder), index)
+    app = create_app(settings_in(folder), index, documents or DocumentsDouble())
     return TestClient(app, base_url="http://127.0.0.1:19080", follow_redirects=False, raise_server_exceptions=False)
 
 

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
 
-from dashboard.desk import WORKFLOW, Desk
+from dashboard.desk import WORKFLOW, Desk, Keeper
 from dashboard.triage import REASONS, Outdated, Refused, Wish, fresh, granted, inherited, reopened
 from schemas.alert import Alert
 from schemas.workflow import Workflow
@@ -172,6 +173,23 @@ def test_precedents_are_closed_alerts_of_the_same_rule_with_the_same_key_first(d
     closed("other", "false_positive", group_by={"source.ip": "198.51.100.1"})
     desk.grant(make_alert("open"), Wish("acknowledge", 0), "mei")
     assert [p.id for p in desk.precedents(make_alert())] == [alert_id("same"), alert_id("other")]
+
+
+def test_the_keeper_works_in_the_background_and_survives_an_index_that_is_away(
+    desk: Desk, documents: DocumentsDouble, index: IndexDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard.desk._ROUND_SECONDS", 0.01)
+    desk.grant(make_alert(), Wish("close", 0, "true_positive"), "mei")
+    index.away = True
+    index.alerts = [make_alert(spread=THREE)]
+    keeper = Keeper(desk, lambda: NOON)
+    keeper.start()
+    index.away = False
+    deadline = time.monotonic() + 60
+    while desk.of(make_alert()).status != "open" and time.monotonic() < deadline:
+        time.sleep(0.01)
+    keeper.stop()
+    assert desk.of(make_alert()).status == "open"
 
 
 def test_ids_are_found_by_status_assignee_and_tag(desk: Desk, documents: DocumentsDouble) -> None:
