@@ -1,10 +1,16 @@
-"""What the `health` topic carries: forwarders' heartbeats and the job's account of every record it read."""
+"""What the health topics carry: forwarders' heartbeats and the job's account of every record it read.
+
+The job writes `health`. Each member writes `health.<member>` and no other: whose heartbeat it is, the topic tells.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+HEALTH_TOPIC: Final = "health"
+HEALTH_PREFIX: Final = "health."
 
 
 class _Health(BaseModel):
@@ -67,9 +73,32 @@ _adapter: TypeAdapter[Heartbeat | PartitionAccount] = TypeAdapter(HealthMessage)
 
 
 def health_from_json(value: bytes | str) -> Heartbeat | PartitionAccount:
-    """Read one message of the `health` topic.
+    """Read one message of a health topic.
 
     Raises:
         pydantic.ValidationError: neither a heartbeat nor an account.
     """
     return _adapter.validate_json(value)
+
+
+def health_topic(member: str) -> str:
+    """The topic of a member's heartbeats.
+
+    >>> health_topic("kestrel-bank")
+    'health.kestrel-bank'
+    """
+    return HEALTH_PREFIX + member
+
+
+def health_message(topic: str, value: bytes | str) -> Heartbeat | PartitionAccount:
+    """Read one message of a health topic; a heartbeat's member is the topic's, whatever the message says.
+
+    Raises:
+        ValueError: no such message, or not one that belongs into this topic (pydantic.ValidationError is one).
+    """
+    message = health_from_json(value)
+    if isinstance(message, Heartbeat) != topic.startswith(HEALTH_PREFIX):
+        raise ValueError(f"a message of kind {message.kind} in the topic {topic}")
+    if isinstance(message, Heartbeat):
+        return message.model_copy(update={"member": topic.removeprefix(HEALTH_PREFIX)})
+    return message

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from connectors.forwarder_settings import InputSettings
+from connectors.forwarder.settings import InputSettings
 from connectors.sources.file_tail import FileTail
 from connectors.sources.line import Source
 from connectors.sources.stdin import Stdin

@@ -12,7 +12,7 @@ from typing import Final
 
 import yaml
 
-from connectors.forwarder_settings import ForwarderSettings, InputSettings, KeyFiles
+from connectors.forwarder.settings import ForwarderSettings, InputSettings, KeyFiles
 from deploy.demo.institutions import LOGS, Institution
 from deploy.demo.player import log_path
 from deploy.local.kafka_access import kafka_connection

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from connectors.forwarder_check import Finding, check_forwarder, load_forwarder, newest_lines, try_lines
+from connectors.forwarder.check import Finding, check_forwarder, load_forwarder, newest_lines, try_lines
 from connectors.mapping.library import find_mapping
 from schemas.errors import ConfigError
-from tests.connectors.forwarder_bench import LOGOUT, Bench
+from tests.connectors.forwarder.bench import LOGOUT, Bench
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_the_newest_lines_of_a_large_file_are_whole(tmp_path: Path) -> None:
 
 
 def test_the_example_in_the_documentation_is_a_sound_configuration(bench: Bench) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "forwarder.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "forwarder.md").read_text(encoding="utf-8")
     example = text[text.index("       member: kestrel-bank") : text.index("4. `jsoc forward check")]
     bench.config.write_text(textwrap.dedent(example), encoding="utf-8")
     assert [one.name for one in load_forwarder(bench.config).inputs] == ["web", "ssh", "windows"]

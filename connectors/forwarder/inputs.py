@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connectors.forwarder_settings import ForwarderSettings, InputSettings
+from connectors.forwarder.normalise import Normaliser
+from connectors.forwarder.settings import ForwarderSettings, InputSettings
 from connectors.mapping.compiled import CompiledMapping, Surroundings
 from connectors.mapping.library import MappingFile, find_mapping
-from connectors.normalise import Normaliser
 from connectors.pseudonyms import Pseudonyms, read_key
 from connectors.sources.kinds import open_source
 from connectors.sources.line import Source

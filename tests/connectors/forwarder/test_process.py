@@ -10,13 +10,13 @@ from typing import Any
 import orjson
 import pytest
 
-from connectors.forwarder import Forwarder
+from connectors.forwarder.process import Forwarder
 from schemas.errors import ConfigError
 from schemas.event import Event, Origin, read_record
 from schemas.health import Heartbeat, health_from_json
 from schemas.logsource import derive_logsource
-from tests.connectors.fake_broker import FakeBroker
-from tests.connectors.forwarder_bench import LOGIN, LOGOUT, Bench, until
+from tests.connectors.forwarder.bench import LOGIN, LOGOUT, Bench, until
+from tests.connectors.forwarder.fake_broker import FakeBroker
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def letters(bench: Bench) -> list[dict[str, Any]]:
 
 
 def heartbeat(broker: FakeBroker) -> Heartbeat:
-    beat = health_from_json(broker.messages("health")[-1])
+    beat = health_from_json(broker.messages("health.kestrel-bank")[-1])
     assert isinstance(beat, Heartbeat)
     return beat
 
@@ -148,7 +148,7 @@ def test_stopping_flushes_what_was_read(bench: Bench, broker: FakeBroker) -> Non
     bench.data["linger_seconds"] = 5
     bench.log_logins(*range(50))
     running = bench.start(broker)
-    running.wait_until(lambda: len(broker.messages("health")) > 0)
+    running.wait_until(lambda: len(broker.messages("health.kestrel-bank")) > 0)
     running.stop()
     assert len(broker.events()) == 50
     assert heartbeat(broker).inputs[0].acknowledged == 50
@@ -177,7 +177,7 @@ def test_without_a_broker_it_stops_when_told_to_and_remembers_nothing_wrong(benc
 def test_the_heartbeat_says_what_is_wrong_and_which_policy_holds(bench: Bench, broker: FakeBroker) -> None:
     bench.data["heartbeat_seconds"] = 0.01
     running = bench.start(broker)
-    running.wait_until(lambda: len(broker.messages("health")) >= 2)
+    running.wait_until(lambda: len(broker.messages("health.kestrel-bank")) >= 2)
     beat = heartbeat(broker)
     assert (beat.member, "not there" in beat.last_error, len(beat.policy)) == ("kestrel-bank", True, 32)
     running.stop()
@@ -208,14 +208,14 @@ def test_damaged_positions_are_told_and_not_guessed(bench: Bench, broker: FakeBr
 _KILLED = """
 import sys, threading
 from pathlib import Path
-from connectors.forwarder import Forwarder
-from tests.connectors.fake_broker import FakeBroker
-from tests.connectors.forwarder_bench import Bench
+from connectors.forwarder.process import Forwarder
+from tests.connectors.forwarder.fake_broker import FakeBroker
+from tests.connectors.forwarder.bench import Bench
 
 class Telling(FakeBroker):
     def send(self, topic, *, value, headers=None):
         self.holding = len(self.stored) >= 2          # acknowledges two records, then no more
-        if topic != "health":
+        if not topic.startswith("health."):
             with Path(sys.argv[1], "sent").open("ab") as file:
                 file.write(value + b"\\n")
         return super().send(topic, value=value, headers=headers)
@@ -228,7 +228,7 @@ def test_after_a_kill_the_unacknowledged_part_comes_again_with_the_same_ids(benc
     bench.log_logins(*range(1000))
     sent = bench.folder / "sent"
     process = subprocess.Popen(
-        [sys.executable, "-c", _KILLED, str(bench.folder)], cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL
+        [sys.executable, "-c", _KILLED, str(bench.folder)], cwd=Path(__file__).parents[3], stdout=subprocess.DEVNULL
     )
     try:
         until(lambda: sent.exists() and sent.read_bytes().count(b"\n") == 1000, 60)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from connectors.forwarder_inputs import compile_mapping, load_pseudonyms
-from connectors.forwarder_settings import ForwarderSettings, InputSettings
+from connectors.forwarder.inputs import compile_mapping, load_pseudonyms
+from connectors.forwarder.normalise import Normaliser
+from connectors.forwarder.settings import ForwarderSettings, InputSettings
 from connectors.located_yaml import LocatedYaml
 from connectors.mapping.compiled import CompiledMapping, Dropped, Fields, Refused
 from connectors.mapping.library import find_mapping
 from connectors.mapping.samples import SAMPLE_KEYS, sample_faults
-from connectors.normalise import Normaliser
 from connectors.pseudonyms import Pseudonyms, read_key
 from connectors.settings import read_secret
 from connectors.sources.followed_file import FollowedFile
