@@ -26,6 +26,7 @@ from schemas.workflow import Workflow
 
 router = APIRouter()
 
+_MEMBER: Final = re.compile(r"[a-z0-9-]{2,40}")
 _WEB: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:\d+)?(/[A-Za-z0-9._~:/?#@!$&'()*+,;=%-]{0,500})?")
 
 
@@ -102,6 +103,10 @@ def _alert(site: Site, alert: Alert) -> dict[str, Any]:
         "related": _related(site, alert),
         "people": [account.name for account in site.accounts.all() if account.may("triage")],
         "rule": _rule(alert),
+        "told": (told := site.member_desk.of_alert(alert.id)),
+        "told_ids": [one.finding.member for one in told],
+        "members_hit": [member.id for member in body.members if _MEMBER.fullmatch(member.id)],
+        "rule_text": _rule_text(site, alert),
         "references": web_links(alert.rule.reference),
         "checked": clock(now, site.zone, seconds=True),
     }
@@ -127,6 +132,11 @@ def _last_deed(workflow: Workflow) -> str:
         return ""
     last = workflow.history[-1]
     return say("{who}: {deed}", who=safe(last.who, 60) or say("The centre"), deed=label(last.deed))
+
+
+def _rule_text(site: Site, alert: Alert) -> str:
+    text = site.rules.text(alert.rule.uuid) or ""
+    return "\n".join(safe(line, 500) for line in text.split("\n"))
 
 
 def _successor(alert: Alert) -> tuple[str, str]:

@@ -19,14 +19,29 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from connectors.alert_index import AlertIndex
 from connectors.documents import Documents, ElasticsearchDocuments
-from dashboard import alert_pages, login_pages, queue_pages, saved_views, triage_api
+from connectors.event_reader import EventReader
+from dashboard import (
+    alert_pages,
+    board_pages,
+    evidence_api,
+    findings_api,
+    login_pages,
+    own_pages,
+    queue_pages,
+    saved_views,
+    triage_api,
+)
 from dashboard.accounts import Accounts, session_key
 from dashboard.audit import Audit
-from dashboard.desk import Desk, Keeper
+from dashboard.background import Background
+from dashboard.desk import Desk
 from dashboard.headers import HEADERS, SecurityHeaders
+from dashboard.health_board import HealthBoard
 from dashboard.language import ChosenLanguage, say
 from dashboard.login_limit import LoginLimit
+from dashboard.member_desk import MemberDesk
 from dashboard.members import MemberNames
+from dashboard.rule_book import RuleBook
 from dashboard.sessions import Sessions
 from dashboard.settings import DashboardSettings
 from dashboard.site import FOLDER, AlertReader, NotAllowed, NotLoggedIn, Site, login_path
@@ -34,6 +49,20 @@ from dashboard.tokens import Tokens
 
 log = structlog.get_logger()
 
+ROUTERS: Final = tuple(
+    pages.router
+    for pages in (
+        login_pages,
+        queue_pages,
+        alert_pages,
+        triage_api,
+        saved_views,
+        evidence_api,
+        findings_api,
+        own_pages,
+        board_pages,
+    )
+)
 INDEX_TIMEOUT_SECONDS: Final = 3.0
 """A page that waits longer is worse than a banner."""
 
@@ -58,6 +87,8 @@ def create_app(
     kept = documents or ElasticsearchDocuments(settings.elasticsearch, request_timeout=INDEX_TIMEOUT_SECONDS)
     templates = Jinja2Templates(FOLDER / "templates")
     templates.env.globals["_"] = say
+    desk = Desk(kept, alerts)
+    app.state.settings = settings
     app.state.site = Site(
         index=alerts,
         names=MemberNames(settings.members_file),
@@ -66,7 +97,11 @@ def create_app(
         tokens=Tokens(settings.secrets),
         audit=Audit(kept),
         documents=kept,
-        desk=Desk(kept, alerts),
+        desk=desk,
+        member_desk=MemberDesk(kept, alerts, desk),
+        health=HealthBoard(),
+        events=EventReader(settings.kafka),
+        rules=RuleBook(settings.rules, settings.pack_file),
         limit=LoginLimit(),
         zone=ZoneInfo(settings.timezone),
         cookie=f"jsoc-{settings.port}",
@@ -81,8 +116,8 @@ def create_app(
     app.add_exception_handler(Exception, _our_fault)
     app.add_api_route("/healthz", _alive, methods=["GET"])
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
-    for pages in (login_pages, queue_pages, alert_pages, triage_api, saved_views):
-        app.include_router(pages.router)
+    for router in ROUTERS:
+        app.include_router(router)
     return app
 
 
@@ -109,11 +144,10 @@ def run_dashboard(settings: DashboardSettings) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """The centre's own work goes on while pages are served."""
-    site: Site = app.state.site
-    keeper = Keeper(site.desk)
-    keeper.start()
+    background = Background(app.state.site, app.state.settings.kafka)
+    background.start()
     yield
-    await run_in_threadpool(keeper.stop)
+    await run_in_threadpool(background.stop)
 
 
 def _alive() -> dict[str, str]:

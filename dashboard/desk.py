@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
-
-import structlog
 
 from connectors.alert_index import MAX_FOUND, AlertQuery, Found
 from connectors.documents import Conflict, Documents, Kind, Stored, Version
 from dashboard.triage import Wish, fresh, granted, inherited, key_of, reopened
 from schemas.alert import Alert
-from schemas.errors import ConnectionError_
-from schemas.times import from_rfc3339, now_ms, to_rfc3339
+from schemas.times import now_ms, to_rfc3339
 from schemas.workflow import Status, Workflow, WorkflowDocument
 
-log = structlog.get_logger()
-
 WORKFLOW: Final = Kind("workflow-alerts", WorkflowDocument)
-_LOOK_BACK_MS: Final = 30 * 86_400_000
-_OVERLAP_MS: Final = 120_000
-_ROUND_SECONDS: Final = 2.0
 _TRIES: Final = 5
 _KEEP_SECONDS: Final = 1.0
 """How long the ids of a status are remembered: fifty screens ask for the same."""
@@ -165,37 +156,3 @@ class Desk:
 def workflow_of(stored: Stored) -> Workflow:
     """The workflow a stored document holds."""
     return WorkflowDocument.model_validate(stored.body).workflow
-
-
-class Keeper:
-    """Runs the desk's own work each few seconds, in a thread of its own.
-
-    Args:
-        desk: whose work it is.
-        clock: ms since 1970.
-    """
-
-    def __init__(self, desk: Desk, clock: Callable[[], int] = now_ms) -> None:
-        self._desk, self._clock = desk, clock
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End; waits for the round that runs."""
-        self._stop.set()
-        self._thread.join(timeout=5)
-
-    def _run(self) -> None:
-        since = to_rfc3339(self._clock() - _LOOK_BACK_MS)
-        while not self._stop.wait(_ROUND_SECONDS):
-            try:
-                # An alert is indexed a while after it was made: look at the last minutes again.
-                since = to_rfc3339(from_rfc3339(self._desk.keep(since)) - _OVERLAP_MS)
-            except (ConnectionError_, Conflict) as error:
-                log.warning("dashboard.keeper_waits", why=str(error))
-            except Exception:
-                log.exception("dashboard.keeper_failed")

@@ -13,13 +13,17 @@ from fastapi.templating import Jinja2Templates
 
 from connectors.alert_index import AlertQuery, Found
 from connectors.documents import Documents
+from connectors.event_reader import EventReader
 from dashboard.accounts import Account, Accounts
 from dashboard.audit import Audit
 from dashboard.desk import Desk
+from dashboard.health_board import HealthBoard
 from dashboard.language import LANGUAGES, current, script_words
 from dashboard.login_limit import LoginLimit
+from dashboard.member_desk import MemberDesk
 from dashboard.members import MemberNames
 from dashboard.rights import Right
+from dashboard.rule_book import RuleBook
 from dashboard.sessions import LIFETIME_SECONDS, Session, Sessions
 from dashboard.tokens import Tokens
 from schemas.alert import Alert
@@ -79,6 +83,10 @@ class Site:
     audit: Audit
     documents: Documents
     desk: Desk
+    member_desk: MemberDesk
+    health: HealthBoard
+    events: EventReader
+    rules: RuleBook
     limit: LoginLimit
     zone: ZoneInfo
     cookie: str

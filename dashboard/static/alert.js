@@ -29,6 +29,11 @@
   on("#tag-form", "submit", (form) => act("tag", form.tag.value));
   on("#note-form", "submit", (form) => act("note", form.note.value));
   on("#assignee", "change", (select) => act("assign", select.value));
+  on("#notify-form", "submit", async (form) => {
+    const members = [...form.querySelectorAll("[name=member]:checked")].map((box) => box.value);
+    const { status, data } = await send("POST", `${address}/findings`, { members, asked: form.asked.value });
+    if (status === 200) location.reload(); else tellOutcome(status, data);
+  });
   keys.set("a", () => $("#work [data-act=acknowledge]")?.click());
   keys.set("s", () => { if ($("#work")) act("assign", document.body.dataset.user); });
   keys.set("c", () => { const box = $("#closing"); if (!box) return false; box.open = true; $("select", box).focus(); return true; });

@@ -74,6 +74,8 @@ def _contents(settings: StackSettings) -> dict[str, dict[str, Any]]:
             "port": settings.port("dashboard"),
             "members_file": str(settings.members_file),
             "flink_url": settings.flink_url,
+            "pack_file": str(settings.pack_file),
+            "rules": [str(folder) for folder in (project_root() / "rules" / "sigma", *settings.rules)],
         },
         "operator": {"elasticsearch": elasticsearch("operator")},
         "job": {

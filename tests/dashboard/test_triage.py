@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
 import pytest
 
-from dashboard.desk import WORKFLOW, Desk, Keeper
+from dashboard.background import WorkflowRounds, keep_going
+from dashboard.desk import WORKFLOW, Desk
 from dashboard.triage import REASONS, Outdated, Refused, Wish, fresh, granted, inherited, reopened
 from schemas.alert import Alert
 from schemas.workflow import Workflow
@@ -178,17 +180,20 @@ def test_precedents_are_closed_alerts_of_the_same_rule_with_the_same_key_first(d
 def test_the_keeper_works_in_the_background_and_survives_an_index_that_is_away(
     desk: Desk, documents: DocumentsDouble, index: IndexDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dashboard.desk._ROUND_SECONDS", 0.01)
+    monkeypatch.setattr("dashboard.background.ROUND_SECONDS", 0.01)
     desk.grant(make_alert(), Wish("close", 0, "true_positive"), "mei")
     index.away = True
     index.alerts = [make_alert(spread=THREE)]
-    keeper = Keeper(desk, lambda: NOON)
+    stop = threading.Event()
+    rounds = WorkflowRounds(desk, lambda: NOON)
+    keeper = threading.Thread(target=keep_going, args=("workflows", rounds, stop), daemon=True)
     keeper.start()
     index.away = False
     deadline = time.monotonic() + 60
     while desk.of(make_alert()).status != "open" and time.monotonic() < deadline:
         time.sleep(0.01)
-    keeper.stop()
+    stop.set()
+    keeper.join(10)
     assert desk.of(make_alert()).status == "open"
 
 

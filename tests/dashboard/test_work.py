@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 
+from dashboard.audit import ALL
+from schemas.errors import ConnectionError_
 from schemas.times import now_ms
 from tests.alert_samples import alert_id, make_alert, stories
 from tests.dashboard.documents_double import DocumentsDouble
@@ -200,3 +203,54 @@ def test_an_alert_in_a_superseded_state_is_worked_on_where_it_lives_on(analyst: 
     assert "kept" in analyst.get(f"/alerts/{later.id}").text
     assert act(analyst, DDOS, "acknowledge", 2).status_code == 422
     assert "moved to the alert" in analyst.get(f"/alerts/{DDOS}").text
+
+
+class Lines:
+    """Original events in memory."""
+
+    def __init__(self, line: bytes | None) -> None:
+        self.kept, self.asked, self.away = line, [], False  # type: ignore[var-annotated]
+
+    def line(self, *place: object) -> bytes | None:
+        if self.away:
+            raise ConnectionError_("kafka", "away")
+        self.asked.append(place)
+        return self.kept
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def reading(client: TestClient, line: bytes | None) -> Lines:
+    lines = Lines(line)
+    app = client.app
+    app.state.site = replace(app.state.site, events=lines)  # type: ignore[attr-defined]
+    return lines
+
+
+def test_an_original_event_is_fetched_by_the_place_its_evidence_names(
+    analyst: TestClient, index: IndexDouble, documents: DocumentsDouble
+) -> None:
+    lines = reading(analyst, b'{"user":"\\u001b[31m","n":1}')
+    answer = analyst.get(f"/api/v1/alerts/{DDOS}/evidence/0").json()
+    assert '"n": 1' in answer["pretty"]
+    assert "\x1b" not in answer["pretty"]
+    item = next(alert for alert in index.alerts if alert.id == DDOS).jointsoc.evidence[0]
+    assert lines.asked == [(item.topic, item.partition, item.offset, item.line)]
+    assert documents.find(ALL, {}, limit=1)[0].body["action"] == "read_event"
+
+
+def test_only_what_the_alert_names_can_be_read(analyst: TestClient, index: IndexDouble) -> None:
+    lines = reading(analyst, b"{}")
+    for number in (-1, 99):
+        assert analyst.get(f"/api/v1/alerts/{DDOS}/evidence/{number}").status_code == 404
+    next(alert for alert in index.alerts if alert.id == DDOS).jointsoc.evidence[0].topic = "health"
+    assert analyst.get(f"/api/v1/alerts/{DDOS}/evidence/0").status_code == 404
+    assert lines.asked == []
+
+
+def test_an_event_that_is_gone_or_a_broker_that_is_away_is_told(analyst: TestClient) -> None:
+    lines = reading(analyst, None)
+    assert "any more" in analyst.get(f"/api/v1/alerts/{DDOS}/evidence/0").json()["error"]
+    lines.away = True
+    assert analyst.get(f"/api/v1/alerts/{DDOS}/evidence/0").status_code == 503
