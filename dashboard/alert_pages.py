@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from connectors.alert_index import AlertQuery
+from dashboard.answers import away, no_such_alert
 from dashboard.language import say
 from dashboard.queue_query import CURRENT
 from dashboard.rows import facts_of, order_of, row_of
@@ -54,10 +55,10 @@ def alert_update(site: SiteOf, person: Reader, alert_id: str) -> Response:  # no
     try:
         alert = site.index.get(alert_id)
         if alert is None:
-            return JSONResponse({"error": "no such alert"}, 404)
+            return no_such_alert()
         workflow = site.desk.of(alert)
     except (ConnectionError_, EventError):
-        return JSONResponse({"error": "the alert index does not answer"}, 503)
+        return away()
     body = alert.jointsoc
     return JSONResponse(
         {

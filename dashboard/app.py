@@ -22,8 +22,10 @@ from connectors.documents import Documents, ElasticsearchDocuments
 from connectors.event_reader import EventReader
 from dashboard import (
     alert_pages,
+    api_pages,
     board_pages,
     evidence_api,
+    exception_pages,
     findings_api,
     login_pages,
     own_pages,
@@ -35,6 +37,7 @@ from dashboard.accounts import Accounts, session_key
 from dashboard.audit import Audit
 from dashboard.background import Background
 from dashboard.desk import Desk
+from dashboard.exceptions import Exceptions
 from dashboard.headers import HEADERS, SecurityHeaders
 from dashboard.health_board import HealthBoard
 from dashboard.language import ChosenLanguage, say
@@ -61,6 +64,8 @@ ROUTERS: Final = tuple(
         findings_api,
         own_pages,
         board_pages,
+        exception_pages,
+        api_pages,
     )
 )
 INDEX_TIMEOUT_SECONDS: Final = 3.0
@@ -88,6 +93,7 @@ def create_app(
     templates = Jinja2Templates(FOLDER / "templates")
     templates.env.globals["_"] = say
     desk = Desk(kept, alerts)
+    book = RuleBook(settings.rules, settings.pack_file)
     app.state.settings = settings
     app.state.site = Site(
         index=alerts,
@@ -99,9 +105,10 @@ def create_app(
         documents=kept,
         desk=desk,
         member_desk=MemberDesk(kept, alerts, desk),
+        exceptions=Exceptions(kept, book.pack, settings.exceptions_dir),
         health=HealthBoard(),
         events=EventReader(settings.kafka),
-        rules=RuleBook(settings.rules, settings.pack_file),
+        rules=book,
         limit=LoginLimit(),
         zone=ZoneInfo(settings.timezone),
         cookie=f"jsoc-{settings.port}",
@@ -162,7 +169,7 @@ def _to_login(request: Request, _: Exception) -> Response:
 
 
 def _not_allowed(request: Request, error: Exception) -> Response:
-    return _message(request, 403, say("Not for you"), say(str(error)))
+    return _message(request, 403, say("Not for you"), str(error))
 
 
 def _plain_error(request: Request, error: Exception) -> Response:

@@ -55,6 +55,7 @@ class Background:
         rounds: tuple[tuple[str, Callable[[], None]], ...] = (
             ("workflows", WorkflowRounds(site.desk)),
             ("findings", lambda: site.member_desk.keep(sender.send)),
+            ("exceptions", site.exceptions.write),
             ("audit", site.audit.flush),
         )
         self._threads = [

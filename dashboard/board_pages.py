@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from connectors.alert_index import MAX_FOUND, AlertQuery
+from dashboard.answers import away
 from dashboard.boards import (
     AGES,
     age_rows,
@@ -64,7 +65,7 @@ def board_update(site: SiteOf, person: Reader, name: str) -> Response:  # noqa: 
     try:
         data = BOARDS[name](site)
     except ConnectionError_:
-        return JSONResponse({"error": "the alert index does not answer"}, 503)
+        return away()
     return JSONResponse({"cells": data["cells"], "rows": data["rows"], "checked": data["checked"]})
 
 
@@ -179,7 +180,7 @@ def operations_data(site: Site) -> dict[str, Any]:
     return {
         "cells": cells,
         "rows": [],
-        "ages": [title for title, _ in AGES],
+        "ages": [duration(most) for most in AGES],
         "levels": [row.level for row in age_rows([], now)],
         "late": [
             (

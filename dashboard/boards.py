@@ -15,7 +15,8 @@ from schemas.workflow import Deed, Workflow
 
 FEW: Final = 5
 """With fewer answers a percentage would say more than is known."""
-AGES: Final = (("1 h", 3_600_000), ("4 h", 4 * 3_600_000), ("24 h", 86_400_000), ("7 d", 7 * 86_400_000))
+AGES: Final = (3_600_000, 4 * 3_600_000, 24 * 3_600_000, 7 * 86_400_000)
+"""Columns of the age grid, ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def age_rows(waiting: Iterable[Alert], now: int) -> list[AgeRow]:
     counts = {level: [0] * (len(AGES) + 1) for level in LEVELS}
     for alert in waiting:
         age = now - from_rfc3339(alert.event.end)
-        column = next((i for i, (_, most) in enumerate(AGES) if age <= most), len(AGES))
+        column = next((i for i, most in enumerate(AGES) if age <= most), len(AGES))
         counts[alert.jointsoc.alert.level][column] += 1
     return [AgeRow(level, tuple(counts[level])) for level in LEVELS]
 

@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.alert_index import AlertQuery
 from connectors.documents import Conflict
+from dashboard.answers import away, no_such_alert
+from dashboard.language import say
 from dashboard.member_desk import Unknown
 from dashboard.member_view import finding_of
 from dashboard.queue_query import CURRENT
 from dashboard.site import Person, Reader, SiteOf, address_of, needs
-from dashboard.triage_api import AWAY
 from schemas.errors import ConnectionError_, EventError
 from schemas.finding import MAX_WORDS, Answer, AnswerRecord, Finding, FindingDocument, Verdict
 from schemas.member import MemberId
@@ -60,10 +61,10 @@ def notify_members(
     try:
         alert = site.index.get(alert_id)
         if alert is None:
-            return JSONResponse({"error": "no such alert"}, 404)
+            return no_such_alert()
         told = site.member_desk.notify(alert, body.members, body.asked, person.name)
     except (ConnectionError_, EventError, Conflict):
-        return JSONResponse({"error": AWAY}, 503)
+        return away()
     site.audit.note(person.name, "notify", alert_id, ", ".join(one.member for one in told), address_of(request))
     return told
 
@@ -74,7 +75,7 @@ def findings_of_alert(site: SiteOf, person: Reader, alert_id: str) -> list[Findi
     try:
         return site.member_desk.of_alert(alert_id)
     except ConnectionError_:
-        return JSONResponse({"error": AWAY}, 503)
+        return away()
 
 
 @router.get("/own/alerts", tags=["your institution"], responses={503: {}})
@@ -84,7 +85,7 @@ def own_alerts(site: SiteOf, person: Owner) -> list[Finding] | Any:
     try:
         found = site.index.find(AlertQuery(states=CURRENT, hit=(member,), limit=200)).alerts
     except ConnectionError_:
-        return JSONResponse({"error": AWAY}, 503)
+        return away()
     return [part for alert in found if (part := finding_of(alert, member, now_ms()))]
 
 
@@ -94,7 +95,7 @@ def own_findings(site: SiteOf, person: Owner) -> list[OwnFinding] | Any:
     try:
         return [own(document) for document in site.member_desk.of_member(person.account.member)]
     except ConnectionError_:
-        return JSONResponse({"error": AWAY}, 503)
+        return away()
 
 
 @router.post("/own/findings/{finding_id}/answer", tags=["your institution"], responses={404: {}, 503: {}})
@@ -106,9 +107,9 @@ def answer_finding(
     try:
         document = site.member_desk.answer(person.account.member, answer, person.name)
     except Unknown:
-        return JSONResponse({"error": "no such finding"}, 404)
+        return JSONResponse({"error": say("no such finding")}, 404)
     except (ConnectionError_, EventError, Conflict):
-        return JSONResponse({"error": AWAY}, 503)
+        return away()
     site.audit.note(person.name, "answer", finding_id, body.verdict, address_of(request))
     return own(document)
 

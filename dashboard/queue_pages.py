@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from connectors.alert_index import LEVELS, Found
+from dashboard.answers import away
 from dashboard.language import say
 from dashboard.queue_query import GROUPS, SPANS, STATES, STATUSES, WORD, QueueQuery, fits, query_of, with_workflow
 from dashboard.rows import Row, in_groups, row_of, views_of
@@ -48,7 +49,7 @@ def queue_update(request: Request, site: SiteOf, person: Reader) -> Response:
     try:
         return JSONResponse(_queue(site, person, query_of(request.query_params), request.url.query))
     except ConnectionError_:
-        return JSONResponse({"error": "the alert index does not answer"}, 503)
+        return away()
 
 
 def _queue(site: Site, person: Person, query: QueueQuery, address: str) -> dict[str, Any]:

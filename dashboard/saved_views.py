@@ -11,6 +11,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.documents import Conflict, Documents, Kind
+from dashboard.answers import away
+from dashboard.language import say
 from dashboard.site import Person, Reader, SiteOf, address_of, needs
 from schemas.alert import RFC3339
 from schemas.errors import ConnectionError_
@@ -83,7 +85,7 @@ def list_views(site: SiteOf, person: Reader) -> Response:
     try:
         return JSONResponse([view.model_dump(mode="json") for view in views_of(site.documents, person.name)])
     except ConnectionError_:
-        return JSONResponse({"error": "the index does not answer"}, 503)
+        return away()
 
 
 @router.put("/views", responses={503: {}})
@@ -94,7 +96,7 @@ def save_view(request: Request, site: SiteOf, person: Annotated[Person, needs("t
         view = SavedView(name=body.name, owner=owner, query=only_filters(body.query), made=to_rfc3339(now_ms()))
         _write(site.documents, view)
     except (ConnectionError_, ValueError, Conflict):
-        return JSONResponse({"error": "the view cannot be kept now"}, 503)
+        return JSONResponse({"error": say("the view cannot be kept now")}, 503)
     site.audit.note(person.name, "save_view", body.name, view.query, address_of(request))
     return JSONResponse(view.model_dump(mode="json"))
 
@@ -108,10 +110,10 @@ def remove_view(
     try:
         view = next((v for v in views_of(site.documents, person.name) if (v.owner, v.name) == (owner, name)), None)
         if view is None:
-            return JSONResponse({"error": "no such view"}, 404)
+            return JSONResponse({"error": say("no such view")}, 404)
         _write(site.documents, view.model_copy(update={"removed": True}))
     except (ConnectionError_, Conflict):
-        return JSONResponse({"error": "the view cannot be removed now"}, 503)
+        return JSONResponse({"error": say("the view cannot be removed now")}, 503)
     site.audit.note(person.name, "remove_view", name, view.query, address_of(request))
     return JSONResponse({"removed": name})
 

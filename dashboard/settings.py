@@ -22,6 +22,9 @@ class DashboardSettings(BaseModel):
     members_file: Path
     flink_url: str = ""
     pack_file: Path | None = Field(default=None, description="the rule pack in force, to explain matches with")
+    exceptions_dir: Path | None = Field(
+        default=None, description="where exceptions in force are written as Sigma filters, for the next rule pack"
+    )
     rules: list[Path] = Field(default=[], description="folders with rule files, to show their text")
     secrets_dir: Path | None = Field(
         default=None, description="user file, session key, first password; absent: beside Elasticsearch's password file"

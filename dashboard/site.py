@@ -17,8 +17,9 @@ from connectors.event_reader import EventReader
 from dashboard.accounts import Account, Accounts
 from dashboard.audit import Audit
 from dashboard.desk import Desk
+from dashboard.exceptions import Exceptions
 from dashboard.health_board import HealthBoard
-from dashboard.language import LANGUAGES, current, script_words
+from dashboard.language import LANGUAGES, current, say, script_words
 from dashboard.login_limit import LoginLimit
 from dashboard.member_desk import MemberDesk
 from dashboard.members import MemberNames
@@ -84,6 +85,7 @@ class Site:
     documents: Documents
     desk: Desk
     member_desk: MemberDesk
+    exceptions: Exceptions
     health: HealthBoard
     events: EventReader
     rules: RuleBook
@@ -163,7 +165,7 @@ def _logged_in(request: Request, site: SiteOf) -> Person:
     if request.method not in _SAFE and person.session is not None:
         token = request.headers.get(PAGE_HEADER, "")
         if request.url.path != "/logout" and not site.sessions.is_form_token(person.session, token):
-            raise NotAllowed("this page is too old: load it again")
+            raise NotAllowed(say("this page is too old: load it again"))
     return person
 
 
@@ -177,7 +179,7 @@ def needs(right: Right) -> Any:
     def check(request: Request, site: SiteOf, person: Anyone) -> Person:
         if not person.may(right):
             site.audit.note(person.name, "denied", request.url.path, right, address_of(request))
-            raise NotAllowed("your role does not allow this")
+            raise NotAllowed(say("your role does not allow this"))
         return person
 
     return Depends(check)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from dashboard.language import say
+from dashboard.vocabulary import label
 from schemas.alert import Alert
 from schemas.errors import printable
 from schemas.workflow import (
@@ -54,7 +56,7 @@ class Outdated(Exception):
 
     def __init__(self, now: Workflow, since: Sequence[HistoryEntry]) -> None:
         self.now, self.since = now, list(since)
-        super().__init__("changed by somebody else")
+        super().__init__(say("changed by somebody else"))
 
 
 def fresh(alert: Alert, at: str) -> Workflow:
@@ -89,7 +91,7 @@ def granted(workflow: Workflow, wish: Wish, alert: Alert, who: str, at: str) -> 
         Refused: the wish makes no sense now; the message says why.
     """
     if workflow.moved_to is not None:
-        raise Refused("this alert was superseded; work on the one it lives on as")
+        raise Refused(say("this alert was superseded; work on the one it lives on as"))
     if wish.act not in ADDING and wish.seen != workflow.revision:
         raise Outdated(workflow, _since(workflow, wish.seen))
     after = workflow.model_copy(deep=True)
@@ -117,7 +119,7 @@ def _do(workflow: Workflow, wish: Wish, who: str, at: str) -> HistoryEntry:
         case "close":
             reason = next((known for known in REASONS if known == value), None)
             if reason is None:
-                raise Refused(f"closing needs a reason: one of {', '.join(REASONS)}")
+                raise Refused(say("closing needs a reason: one of {reasons}", reasons=", ".join(REASONS)))
             before = _to(workflow, "closed", {"open", "acknowledged"})
             workflow.reason = reason
             return _entry(at, who, "closed", before, reason, why)
@@ -130,24 +132,26 @@ def _do(workflow: Workflow, wish: Wish, who: str, at: str) -> HistoryEntry:
             return _entry(at, who, "assigned", before, workflow.assignee, why)
         case "tag":
             if not value or len(value) > MAX_TAG or not value.isprintable() or len(workflow.tags) >= MAX_TAGS:
-                raise Refused(f"a tag has 1 to {MAX_TAG} printable characters, and an alert at most {MAX_TAGS} tags")
+                raise Refused(
+                    say("a tag has 1 to {n} printable characters, an alert at most {m} tags", n=MAX_TAG, m=MAX_TAGS)
+                )
             workflow.tags = sorted({*workflow.tags, value})
             return _entry(at, who, "tagged", "", value, why)
         case "untag":
             if value not in workflow.tags:
-                raise Refused("the alert has no such tag")
+                raise Refused(say("the alert has no such tag"))
             workflow.tags = [tag for tag in workflow.tags if tag != value]
             return _entry(at, who, "untagged", value, "", why)
         case "note":
             if not value or len(value) > MAX_NOTE:
-                raise Refused(f"a note has 1 to {MAX_NOTE} characters")
+                raise Refused(say("a note has 1 to {n} characters", n=MAX_NOTE))
             workflow.notes = [*workflow.notes, Note(at=at, who=who, text=value)]
             return _entry(at, who, "noted", "", "", why)
 
 
 def _to(workflow: Workflow, status: Status, allowed: set[Status]) -> str:
     if workflow.status not in allowed:
-        raise Refused(f"it is {workflow.status}; expected {' or '.join(sorted(allowed))}")
+        raise Refused(say("this cannot be done now: it is {status}", status=label(workflow.status)))
     before, workflow.status = workflow.status, status
     return before
 

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.alert_index import AlertQuery
 from connectors.documents import Conflict
+from dashboard.answers import away, no_such_alert
+from dashboard.language import say
 from dashboard.site import Person, Reader, Site, SiteOf, address_of, needs
 from dashboard.triage import MAX_WHY, Act, Outdated, Refused, Wish
 from schemas.alert import Alert
@@ -19,7 +21,6 @@ from schemas.workflow import MAX_NOTE, HistoryEntry, Workflow
 router = APIRouter(prefix="/api/v1", tags=["triage"])
 
 MAX_AT_ONCE: Final = 500
-AWAY: Final = "the alert index does not answer"
 Triager = Annotated[Person, needs("triage")]
 
 
@@ -61,10 +62,10 @@ def change_workflow(request: Request, site: SiteOf, person: Triager, alert_id: s
     try:
         alert = site.index.get(alert_id)
         if alert is None:
-            return JSONResponse({"error": "no such alert"}, 404)
+            return no_such_alert()
         outcome = _grant(site, person, alert, Wish(**body.model_dump()), address_of(request))
     except (ConnectionError_, EventError):
-        return JSONResponse({"error": AWAY}, 503)
+        return away()
     status = 200 if outcome.done else 409 if outcome.conflict else 422
     return JSONResponse(outcome.model_dump(mode="json"), status)
 
@@ -81,11 +82,9 @@ def change_workflows(request: Request, site: SiteOf, person: Triager, body: Bulk
             for alert in alerts
         ]
     except ConnectionError_:
-        return JSONResponse({"error": AWAY}, 503)
-    there = {outcome.alert for outcome in outcomes}
-    return outcomes + [
-        Outcome(alert=identity, done=False, error="no such alert") for identity in body.alerts if identity not in there
-    ]
+        return away()
+    missing = body.alerts.keys() - {outcome.alert for outcome in outcomes}
+    return outcomes + [Outcome(alert=one, done=False, error=say("No such alert")) for one in sorted(missing)]
 
 
 @router.get("/alerts/{alert_id}", responses={404: {}, 503: {}})
@@ -94,10 +93,10 @@ def one_alert(site: SiteOf, person: Reader, alert_id: str) -> Response:  # noqa:
     try:
         alert = site.index.get(alert_id)
         if alert is None:
-            return JSONResponse({"error": "no such alert"}, 404)
+            return no_such_alert()
         workflow = site.desk.of(alert)
     except (ConnectionError_, EventError):
-        return JSONResponse({"error": AWAY}, 503)
+        return away()
     return JSONResponse({"alert": _plain(alert), "workflow": workflow.model_dump(mode="json")})
 
 
@@ -109,7 +108,7 @@ def _grant(site: Site, person: Person, alert: Alert, wish: Wish, address: str) -
     except Refused as refused:
         return Outcome(alert=alert.id, done=False, error=str(refused))
     except Conflict:
-        return Outcome(alert=alert.id, done=False, error="too many people write at once; try again")
+        return Outcome(alert=alert.id, done=False, error=say("too many people write at once; try again"))
     said = " ".join(filter(None, (wish.act, wish.value if wish.act != "note" else "", wish.why)))
     site.audit.note(person.name, "triage", alert.id, said, address)
     return Outcome(alert=alert.id, done=True, workflow=after)

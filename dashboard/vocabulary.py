@@ -57,6 +57,10 @@ LABELS: Final[dict[str, str]] = {
     "no_events": "Heartbeat, no events",
     "unknown": "Never heard of",
     "disabled": "Disabled",
+    "1h": "1 hour",
+    "24h": "24 hours",
+    "7d": "7 days",
+    "30d": "30 days",
 }
 
 

@@ -34,6 +34,11 @@
     const { status, data } = await send("POST", `${address}/findings`, { members, asked: form.asked.value });
     if (status === 200) location.reload(); else tellOutcome(status, data);
   });
+  on("#except-form", "submit", async (form) => {
+    const members = form.member.value ? [form.member.value] : [];
+    const { status, data } = await send("POST", `${address}/exceptions`, { reason: form.reason.value, days: Number(form.days.value), members });
+    if (status === 200) location.href = "/exceptions"; else tellOutcome(status, data);
+  });
   keys.set("a", () => $("#work [data-act=acknowledge]")?.click());
   keys.set("s", () => { if ($("#work")) act("assign", document.body.dataset.user); });
   keys.set("c", () => { const box = $("#closing"); if (!box) return false; box.open = true; $("select", box).focus(); return true; });

@@ -30,6 +30,11 @@ def write_configuration(settings: StackSettings) -> None:
         write_secret(config_file(settings, process), yaml.safe_dump(content, sort_keys=False).encode())
 
 
+def exceptions_folder(settings: StackSettings) -> Path:
+    """Where the dashboard writes exceptions in force, as Sigma filters."""
+    return settings.etc / "exceptions"
+
+
 def registry_of(settings: StackSettings) -> MemberRegistry:
     """The members of this stack; none before the first `up` or `member add`."""
     return load_registry(settings.members_file) if settings.members_file.exists() else MemberRegistry()
@@ -46,8 +51,9 @@ def build_rule_pack(settings: StackSettings, tell: Callable[[str], None]) -> Non
     """
     from pipeline.rulepack import build_pack  # pySigma takes a second to import
 
+    exceptions = exceptions_folder(settings)
     build_pack(
-        [project_root() / "rules" / "sigma", *settings.rules],
+        [project_root() / "rules" / "sigma", *settings.rules, *([exceptions] if exceptions.is_dir() else [])],
         registry_of(settings),
         on_too_few=lambda problem: tell(f"left out for now: {problem}"),
     ).write(settings.pack_file)
@@ -75,6 +81,7 @@ def _contents(settings: StackSettings) -> dict[str, dict[str, Any]]:
             "members_file": str(settings.members_file),
             "flink_url": settings.flink_url,
             "pack_file": str(settings.pack_file),
+            "exceptions_dir": str(exceptions_folder(settings)),
             "rules": [str(folder) for folder in (project_root() / "rules" / "sigma", *settings.rules)],
         },
         "operator": {"elasticsearch": elasticsearch("operator")},

@@ -81,7 +81,7 @@ def test_many_alerts_are_closed_at_once_each_for_itself(analyst: TestClient) -> 
     outcomes = {one["alert"]: one for one in analyst.post("/api/v1/workflow", json=body).json()}
     assert outcomes[DDOS]["done"]
     assert outcomes[SHELL]["conflict"][0]["deed"] == "noted"
-    assert outcomes[alert_id("none")]["error"] == "no such alert"
+    assert outcomes[alert_id("none")]["error"] == "No such alert"
 
 
 @pytest.mark.parametrize(
