@@ -1,4 +1,4 @@
-"""What the `health` topic carries: forwarders' heartbeats and the job's account of every record it read."""
+"""What the `health` topic carries: forwarders' heartbeats, and the job's accounts of all it read, left out and uses."""
 
 from __future__ import annotations
 
@@ -41,6 +41,17 @@ class Heartbeat(_Health):
     last_error: str = ""
 
 
+class NotCounted(BaseModel):
+    """Matched events, or parts of them, that a correlation could not count."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(description="missing_group_key, excess_values, not_a_number, negative_value, bad_weight")
+    correlation: str
+    field: str
+    count: int
+
+
 class PartitionAccount(_Health):
     """What became of everything read from one partition, since the beginning; a newer one replaces an older one.
 
@@ -60,16 +71,36 @@ class PartitionAccount(_Health):
     late: int = Field(default=0, description="evaluated, but too old to be correlated in the stream")
     clock_ahead: int = Field(default=0, description="evaluated with the append time for its own")
     dead: int = 0
+    not_counted: list[NotCounted] = Field(default=[], description="what correlations left out, by reason")
 
 
-HealthMessage = Annotated[Heartbeat | PartitionAccount, Field(discriminator="kind")]
-_adapter: TypeAdapter[Heartbeat | PartitionAccount] = TypeAdapter(HealthMessage)
+class ShardAccount(_Health):
+    """What one shard of the correlations did not use or keep, since the beginning; a newer one replaces an older."""
+
+    kind: Literal["shard"] = "shard"
+    shard: int
+    counters: dict[str, int] = Field(description="the counters of `pipeline.correlate.shard`, and `outdated_hits`")
 
 
-def health_from_json(value: bytes | str) -> Heartbeat | PartitionAccount:
+class PackReport(_Health):
+    """Which rule pack a worker of the job uses; at once when that changes, and repeated while records come."""
+
+    kind: Literal["pack"] = "pack"
+    stage: Literal["detect", "correlate"]
+    worker: int = Field(description="number of the subtask, from 0")
+    version: str = Field(description="the pack in use")
+    refused: str = Field(default="", description="why the newest pack was not taken; empty: it was")
+
+
+AnyHealth = Heartbeat | PartitionAccount | ShardAccount | PackReport
+HealthMessage = Annotated[AnyHealth, Field(discriminator="kind")]
+_adapter: TypeAdapter[AnyHealth] = TypeAdapter(HealthMessage)
+
+
+def health_from_json(value: bytes | str) -> AnyHealth:
     """Read one message of the `health` topic.
 
     Raises:
-        pydantic.ValidationError: neither a heartbeat nor an account.
+        pydantic.ValidationError: none of the kinds above.
     """
     return _adapter.validate_json(value)

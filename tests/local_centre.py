@@ -11,10 +11,12 @@ import orjson
 
 from pipeline.jobs.detect_stage import DetectStage, Record
 from pipeline.jobs.keyed_stage import KeyedStage
-from pipeline.jobs.message import address_of, encode
-from pipeline.rulepack import RulePack, build_pack
+from pipeline.jobs.message import Passing, address_of, encode
+from pipeline.jobs.pack_watch import PackWatch
+from pipeline.rulepack import RulePack, build_pack, read_pack
 from schemas.alert import Alert, alert_from_json
 from schemas.dead_letter import DeadLetter
+from schemas.health import AnyHealth, health_from_json
 from schemas.member import MemberRegistry
 from schemas.tick import Tick, encode_tick
 
@@ -34,17 +36,33 @@ class Arrival(NamedTuple):
 
 
 class LocalCentre:
-    """Takes events as the broker would deliver them, keeps the newest revision of every alert."""
+    """Takes events as the broker would deliver them, keeps the newest revision of every alert.
 
-    def __init__(self, pack: RulePack) -> None:
+    Args:
+        pack: the rules and members; as a path, an active pack that may be replaced while events come.
+    """
+
+    def __init__(self, pack: RulePack | Path) -> None:
         self._state = _State()
-        self._detect = DetectStage(pack, LATENESS)
-        self._keyed = KeyedStage(pack, LATENESS, self._state)
-        self._topics = [member.topic for member in pack.members()]
+        self._pack = pack
+        self.restart()
+        self._topics = [member.topic for member in (read_pack(pack) if isinstance(pack, Path) else pack).members()]
         self._offsets: defaultdict[str, int] = defaultdict(int)
         self._newest = 0
         self.alerts: dict[str, Alert] = {}
         self.dead: list[DeadLetter] = []
+        self.health: dict[str, AnyHealth] = {}
+        """The newest message of each key."""
+
+    def restart(self) -> None:
+        """Let the workers go, as a crash would; new ones go on from the state."""
+        if isinstance(pack := self._pack, RulePack):
+            self._detect = DetectStage(pack, LATENESS)
+            self._keyed = KeyedStage(pack, LATENESS, self._state)
+        else:
+            detecting, correlating = PackWatch(pack, "detect", 0), PackWatch(pack, "correlate", 0)
+            self._detect = detecting.begin(lambda pack: DetectStage(pack, LATENESS, detecting))
+            self._keyed = correlating.begin(lambda pack: KeyedStage(pack, LATENESS, self._state, correlating))
 
     def take(self, arrivals: Iterable[Arrival]) -> None:
         """One batch, in the order given."""
@@ -79,15 +97,20 @@ class LocalCentre:
         for message in self._detect.process(records):
             data = encode(message)
             self._state.current = address_of(data)
-            passings, _ = self._keyed.process(self._state.current, data)
+            passings, report = self._keyed.process(self._state.current, data)
             for passing in passings:
-                self._keep(passing.topic, passing.value)
+                self._keep(passing)
+            for passing in self._keyed.report(self._state.current, self._newest) if report else ():
+                self._keep(passing)
 
-    def _keep(self, topic: str, value: bytes) -> None:
-        if topic == "dead-letters":
-            self.dead.append(DeadLetter.model_validate_json(value))
+    def _keep(self, passing: Passing) -> None:
+        if passing.topic == "dead-letters":
+            self.dead.append(DeadLetter.model_validate_json(passing.value))
             return
-        alert = alert_from_json(value)
+        if passing.topic == "health":
+            self.health[passing.key] = health_from_json(passing.value)
+            return
+        alert = alert_from_json(passing.value)
         known = self.alerts.get(alert.id)
         if known is None or known.jointsoc.alert.revision <= alert.jointsoc.alert.revision:
             self.alerts[alert.id] = alert

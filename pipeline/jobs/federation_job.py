@@ -21,10 +21,11 @@ from pyflink.table.udf import FunctionContext, ScalarFunction, udf
 
 from connectors.settings import load_settings, read_secret
 from pipeline.jobs.detect_stage import DetectStage, Record
-from pipeline.jobs.keyed_stage import KeyedStage, KeyedState
+from pipeline.jobs.keyed_stage import KeyedStage
 from pipeline.jobs.message import address_of, encode
+from pipeline.jobs.pack_watch import PackWatch
 from pipeline.jobs.settings import ALERTS, DEAD_LETTERS, HEALTH, JobSettings
-from pipeline.rulepack import read_pack
+from pipeline.jobs.state import KeyedState
 
 JOB_NAME = "jointsoc"
 MAX_PARALLELISM = 128
@@ -40,9 +41,10 @@ class Detect(ScalarFunction):  # type: ignore[misc]
         self._lateness = lateness
         self._stage: DetectStage | None = None
 
-    def open(self, function_context: FunctionContext) -> None:  # noqa: ARG002
+    def open(self, function_context: FunctionContext) -> None:
         """Load the pack in the worker."""
-        self._stage = DetectStage(read_pack(self._pack), self._lateness)
+        watch = PackWatch(self._pack, "detect", function_context.get_index_of_this_subtask())
+        self._stage = watch.begin(lambda pack: DetectStage(pack, self._lateness, watch))
 
     def eval(
         self,
@@ -77,7 +79,9 @@ class Correlate(KeyedProcessFunction):  # type: ignore[misc]
         raw = Types.PRIMITIVE_ARRAY(Types.BYTE())
         groups = runtime_context.get_map_state(MapStateDescriptor("groups", Types.STRING(), raw))
         summary = runtime_context.get_state(ValueStateDescriptor("summary", raw))
-        self._stage = KeyedStage(read_pack(self._pack), self._lateness, _FlinkState(groups, summary))
+        state = _FlinkState(groups, summary)
+        watch = PackWatch(self._pack, "correlate", runtime_context.get_index_of_this_subtask())
+        self._stage = watch.begin(lambda pack: KeyedStage(pack, self._lateness, state, watch))
 
     def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
         """One message; yields (topic, key, value)."""
@@ -91,7 +95,7 @@ class Correlate(KeyedProcessFunction):  # type: ignore[misc]
             yield Row(passing.topic, passing.key, passing.value)
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Row]:
-        """Publish the account of the current partition."""
+        """Publish the account of the current partition or shard."""
         assert self._stage is not None
         for passing in self._stage.report(ctx.get_current_key(), timestamp):
             yield Row(passing.topic, passing.key, passing.value)
