@@ -80,16 +80,19 @@ class ShardAccount(_Health):
     kind: Literal["shard"] = "shard"
     shard: int
     counters: dict[str, int] = Field(description="the counters of `pipeline.correlate.shard`, and `outdated_hits`")
+    refused_hits: dict[str, int] = Field(default={}, description="correlation -> hits beyond its budget of groups")
 
 
 class PackReport(_Health):
-    """Which rule pack a worker of the job uses; at once when that changes, and repeated while records come."""
+    """Which rule pack a worker of the job uses: said when it changes or is refused, and repeated while records come."""
 
     kind: Literal["pack"] = "pack"
     stage: Literal["detect", "correlate"]
-    worker: int = Field(description="number of the subtask, from 0")
-    version: str = Field(description="the pack in use")
-    refused: str = Field(default="", description="why the newest pack was not taken; empty: it was")
+    worker: str = Field(description="stage and number of the subtask: `detect/0`")
+    version: str = Field(description="the pack in force")
+    detections: int = 0
+    correlations: int = 0
+    refused: str = Field(default="", description="why the newest pack file is not in force")
 
 
 AnyHealth = Heartbeat | PartitionAccount | ShardAccount | PackReport
@@ -101,6 +104,6 @@ def health_from_json(value: bytes | str) -> AnyHealth:
     """Read one message of the `health` topic.
 
     Raises:
-        pydantic.ValidationError: none of the kinds above.
+        pydantic.ValidationError: none of these messages.
     """
     return _adapter.validate_json(value)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import orjson
 
+from pipeline.jobs.active_pack import FixedPack, PackFile, PackSource, Stage
 from pipeline.jobs.detect_stage import DetectStage, Record
 from pipeline.jobs.keyed_stage import KeyedStage
 from pipeline.jobs.message import Passing, address_of, encode
-from pipeline.jobs.pack_watch import PackWatch
 from pipeline.rulepack import RulePack, build_pack, read_pack
 from schemas.alert import Alert, alert_from_json
 from schemas.dead_letter import DeadLetter
@@ -43,8 +43,9 @@ class LocalCentre:
     """
 
     def __init__(self, pack: RulePack | Path) -> None:
-        self._state = _State()
+        self.state = MemoryState()
         self._pack = pack
+        self._batches = 0
         self.restart()
         self._topics = [member.topic for member in (read_pack(pack) if isinstance(pack, Path) else pack).members()]
         self._offsets: defaultdict[str, int] = defaultdict(int)
@@ -56,13 +57,15 @@ class LocalCentre:
 
     def restart(self) -> None:
         """Let the workers go, as a crash would; new ones go on from the state."""
-        if isinstance(pack := self._pack, RulePack):
-            self._detect = DetectStage(pack, LATENESS)
-            self._keyed = KeyedStage(pack, LATENESS, self._state)
-        else:
-            detecting, correlating = PackWatch(pack, "detect", 0), PackWatch(pack, "correlate", 0)
-            self._detect = detecting.begin(lambda pack: DetectStage(pack, LATENESS, detecting))
-            self._keyed = correlating.begin(lambda pack: KeyedStage(pack, LATENESS, self._state, correlating))
+        self._detect = DetectStage(self._packs("detect"), LATENESS)
+        self._keyed = KeyedStage(self._packs("correlate"), LATENESS, self.state)
+
+    def _packs(self, stage: Stage) -> PackSource:
+        return (
+            FixedPack(self._pack)
+            if isinstance(self._pack, RulePack)
+            else PackFile(self._pack, stage, clock=lambda: self._batches)
+        )
 
     def take(self, arrivals: Iterable[Arrival]) -> None:
         """One batch, in the order given."""
@@ -94,13 +97,14 @@ class LocalCentre:
         return Record(value, topic, 0, offset, appended, tick)
 
     def _process(self, records: list[Record]) -> None:
+        self._batches += 1  # also the workers' clock: they look at their pack before every batch
         for message in self._detect.process(records):
             data = encode(message)
-            self._state.current = address_of(data)
-            passings, report = self._keyed.process(self._state.current, data)
+            self.state.current = address_of(data)
+            passings, report = self._keyed.process(self.state.current, data)
             for passing in passings:
                 self._keep(passing)
-            for passing in self._keyed.report(self._state.current, self._newest) if report else ():
+            for passing in self._keyed.report(self.state.current, self._newest) if report else ():
                 self._keep(passing)
 
     def _keep(self, passing: Passing) -> None:
@@ -121,7 +125,7 @@ def build_our_pack(registry: MemberRegistry) -> RulePack:
     return build_pack([RULES], registry)
 
 
-class _State:
+class MemoryState:
     """Keyed state: a dict for each address."""
 
     def __init__(self) -> None:
@@ -129,14 +133,14 @@ class _State:
         self._groups: defaultdict[str, dict[bytes, bytes]] = defaultdict(dict)
         self._summaries: dict[str, bytes] = {}
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        yield from list(self._groups[self.current].items())
+    def get(self, key: bytes) -> bytes | None:
+        return self._groups[self.current].get(key)
 
     def put(self, key: bytes, value: bytes) -> None:
         self._groups[self.current][key] = value
 
     def delete(self, key: bytes) -> None:
-        del self._groups[self.current][key]
+        self._groups[self.current].pop(key, None)
 
     def summary(self) -> bytes | None:
         return self._summaries.get(self.current)

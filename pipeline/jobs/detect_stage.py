@@ -11,9 +11,9 @@ import structlog
 from pipeline.correlate.alert import single_alert
 from pipeline.correlate.project import Projector
 from pipeline.detect.evaluate import Detector
+from pipeline.jobs.active_pack import PackSource, settle_memory
 from pipeline.jobs.message import AccountDelta, Message, Passing, Roster, ShardBatch, add_dropped
-from pipeline.jobs.pack_watch import PackWatch
-from pipeline.jobs.settings import ALERTS, DEAD_LETTERS
+from pipeline.jobs.settings import ALERTS, DEAD_LETTERS, HEALTH
 from pipeline.rulepack import RulePack
 from schemas.dead_letter import dead_letter_of
 from schemas.event import Event, Origin, Rejected, read_record
@@ -40,40 +40,35 @@ class DetectStage:
     """Everything one worker needs to turn records into hits; holds no state that a restart must keep.
 
     Args:
-        pack: rules, correlations and member registry.
+        packs: where rules, correlations and member registry come from; looked at before each batch.
         lateness: ms; see `schemas.event.read_record`.
-        watch: tells of another pack, which is adopted between two batches. Left out: there never is one.
     """
 
-    def __init__(self, pack: RulePack, lateness: int, watch: PackWatch | None = None) -> None:
+    def __init__(self, packs: PackSource, lateness: int) -> None:
+        self._packs = packs
         self._lateness = lateness
-        self._watch = watch
         self._announced: dict[str, int] = {}
-        self.adopt(pack)
+        packs.begin(self._adopt)
 
-    def adopt(self, pack: RulePack) -> None:
-        """Use another pack from the next batch on.
-
-        Raises:
-            RuleError: a rule in it does not compile; the stage stays as it was.
-        """
+    def _adopt(self, pack: RulePack) -> None:
         detector, projector = Detector(pack.detections), Projector(pack.correlations)
         self._pack, self._detector, self._projector = pack, detector, projector
         self._members: dict[str, Member] = {member.id: member for member in pack.members() if member.enabled}
-        self._groups = pack.groups()
-        self._fingerprints = pack.fingerprints()
+        self._groups, self._fingerprints = pack.groups(), pack.fingerprints()
+        settle_memory()
 
     def process(self, records: Iterable[Record]) -> list[Message]:
         """Match a batch; one message per shard, one account per partition, and what passes through."""
-        news = self._watch.look(self.adopt) if self._watch else []
         batch = _Batch()
+        for report in self._packs.look(self._adopt):
+            batch.passing.append(Passing(HEALTH, report.worker, report.to_json()))
         for record in records:
             account = batch.account(record)
             if record.tick:
                 self._read_tick(record, account, batch)
             else:
                 self._read_events(record, account, batch)
-        return [*news, *batch.messages(self._pack.version, self._fingerprints)]
+        return batch.messages(self._pack.version, self._fingerprints)
 
     def _read_tick(self, record: Record, account: AccountDelta, batch: _Batch) -> None:
         account.ticks += 1
@@ -123,10 +118,10 @@ class DetectStage:
             batch.hits.setdefault(shard, []).append(hit)
 
     def _hits(self, event: Event, account: AccountDelta) -> tuple[tuple[int, ...], list[tuple[int, GroupHit]]]:
-        derive_logsource(event.fields)
         matched = self._detector.match(event.fields)
         if not matched or event.admission == "late":
             return matched, []
+        derive_logsource(event.fields)
         hits = self._projector.hits(event, {self._pack.detections[index].id for index in matched})
         if dropped := self._projector.dropped:
             account.dropped = add_dropped(account.dropped, dropped.items())

@@ -1,12 +1,12 @@
-"""The keyed stage's state: bytes behind a protocol, each value with the number of the format it is written in.
+"""The keyed stage's state: bytes behind a protocol, the summary with the number of the format it is written in.
 
-A job that is restored from state of another release says so at once, instead of misreading it.
+A job that is restored from a state of another release says so, instead of misreading it. (What a shard stores beside
+its summary names its own format: `pipeline.correlate.store`.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
@@ -14,7 +14,9 @@ from pipeline.correlate.store import Store
 from schemas.errors import ConfigError
 
 FORMAT: Final = 1
-"""Raise it whenever anything that is stored changes its layout."""
+"""Of the summaries; raise it whenever the layout of one changes, and read the older ones, or say that you do not."""
+
+Summary = TypeVar("Summary", bound=msgspec.Struct)
 
 
 class KeyedState(Store, Protocol):
@@ -33,52 +35,39 @@ class ShardSummary(msgspec.Struct, array_like=True):
     """What is kept of a shard besides its groups."""
 
     clock: bytes
-    counters: dict[str, int]
+    counters: dict[str, int] = {}
     """What the shard did not use or keep, since the beginning."""
+    refused_hits: dict[str, int] = {}
+    """Correlation -> hits that would have opened a group beyond its budget, since the beginning."""
 
 
-class VersionedState(KeyedState):
-    """State whose values begin with a byte that names their format.
+def read_summary(state: KeyedState, kind: type[Summary]) -> Summary | None:
+    """The summary of the address, if there is one.
 
     Raises:
-        ConfigError: on reading a value of another format.
+        ConfigError: it was written in another format.
     """
+    stored = state.summary()
+    if stored is None:
+        return None
+    problem, version = "", stored[0] if stored else None
+    if version == FORMAT:
+        try:
+            return msgspec.msgpack.decode(memoryview(stored)[1:], type=kind)
+        except msgspec.DecodeError as error:
+            problem = f": {error}"
+    raise ConfigError(
+        "state of the job",
+        f"the checkpoint or savepoint was written in another format{problem}",
+        got=f"{version}",
+        expected=f"{FORMAT}",
+        hint="the release that wrote it, or `jsoc down --wipe` to begin anew",
+    )
 
-    def __init__(self, raw: KeyedState) -> None:
-        self._raw = raw
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """Everything of the address."""
-        return ((key, _opened(value)) for key, value in self._raw.items())
-
-    def put(self, key: bytes, value: bytes) -> None:
-        """Set a key."""
-        self._raw.put(key, _MARK + value)
-
-    def delete(self, key: bytes) -> None:
-        """Remove a key."""
-        self._raw.delete(key)
-
-    def summary(self) -> bytes | None:
-        """The summary, if there is one."""
-        value = self._raw.summary()
-        return None if value is None else _opened(value)
-
-    def set_summary(self, value: bytes) -> None:
-        """Replace the summary."""
-        self._raw.set_summary(_MARK + value)
+def write_summary(state: KeyedState, summary: msgspec.Struct) -> None:
+    """Replace the summary of the address."""
+    state.set_summary(_MARK + msgspec.msgpack.encode(summary))
 
 
 _MARK: Final = bytes([FORMAT])
-
-
-def _opened(value: bytes) -> bytes:
-    if value[:1] != _MARK:
-        raise ConfigError(
-            "state of the job",
-            "the checkpoint or savepoint was written by another release",
-            got=f"format {value[0]}" if value else "nothing",
-            expected=f"format {FORMAT}",
-            hint="the release that wrote it, or `jsoc down --wipe` to begin anew",
-        )
-    return value[1:]
