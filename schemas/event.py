@@ -163,7 +163,7 @@ def flatten(data: dict[str, Any]) -> Fields:
         if list not in kinds:
             return data
         arrays = {name: value for name, value in data.items() if type(value) is list}
-        if all(_NESTING.isdisjoint(map(type, value)) for value in arrays.values()):
+        if all(len(each) <= MAX_ELEMENTS and _NESTING.isdisjoint(map(type, each)) for each in arrays.values()):
             return data | {name: tuple(value) for name, value in arrays.items()}
     fields: Fields = {}
     united: _United = {}

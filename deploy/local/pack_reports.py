@@ -15,7 +15,7 @@ from deploy.local.kafka_access import ADMIN, kafka_connection
 from deploy.local.settings import StackSettings
 from pipeline.jobs.active_pack import REPEAT_SECONDS
 from schemas.errors import ConfigError
-from schemas.health import PackReport, health_from_json
+from schemas.health import HEALTH_TOPIC, PackReport, health_from_json
 from schemas.times import from_rfc3339, now_ms
 
 _SPARE_SECONDS: Final = 10.0
@@ -33,7 +33,8 @@ def open_health(settings: StackSettings) -> Iterator[KafkaConsumer]:
         ConnectionError_: the broker does not answer.
     """
     with open_consumer(kafka_connection(settings, ADMIN), group_id=None) as consumer:
-        partitions = [TopicPartition("health", number) for number in consumer.partitions_for_topic("health") or ()]
+        numbers = consumer.partitions_for_topic(HEALTH_TOPIC) or ()
+        partitions = [TopicPartition(HEALTH_TOPIC, number) for number in numbers]
         consumer.assign(partitions)
         # A worker repeats its report with the first batch after REPEAT_SECONDS; a tick sees to it that there is one.
         since = now_ms() - int(1000 * (REPEAT_SECONDS + settings.tick + _SPARE_SECONDS))
@@ -61,7 +62,7 @@ def read_reports(consumer: KafkaConsumer, known: Reports, workers: int, timeout_
             try:
                 message = health_from_json(record.value)
             except ValidationError:
-                continue  # every member may write here
+                continue  # of another release
             if isinstance(message, PackReport) and message.worker in _workers(workers):
                 known[message.worker] = message
 

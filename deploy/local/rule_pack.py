@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from connectors.clock import write_ticks
 from connectors.kafka import open_producer
-from deploy.local.configuration import registry_of
+from deploy.local.configuration import exceptions_folder, registry_of
 from deploy.local.flink_job import find_job
 from deploy.local.kafka_access import ADMIN, kafka_connection
 from deploy.local.kafka_broker import open_broker_admin
@@ -42,8 +42,9 @@ def build_rule_pack(settings: StackSettings, tell: Callable[[str], None], pinned
     if pinned is not None:
         rules = read_pack(pinned)
         return RulePack(rules.detections, rules.correlations, registry)
+    exceptions = exceptions_folder(settings)
     return build_pack(
-        [project_root() / "rules" / "sigma", *settings.rules],
+        [project_root() / "rules" / "sigma", *settings.rules, *([exceptions] if exceptions.is_dir() else [])],
         registry,
         on_too_few=lambda problem: tell(f"left out for now: {problem}"),
     )

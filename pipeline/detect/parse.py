@@ -146,7 +146,7 @@ class _SelectionReader:
             guilty = next((name for name in names if f"Modifier {MODIFIERS[name].__name__} " in _told(fault)), None)
             told = f"`{guilty}` does not take such a value" if guilty else f"pySigma refuses it: {_told(fault)}"
             bare = guilty is not None and any(isinstance(entry, int | float) for entry in values)
-            hint = "the value in quotes" if bare else None
+            hint = "the value in quotes" if bare else ""
             raise RuleError(where, told, got=f"{key}: {value!r}", hint=hint) from fault
         except _PARSER_FAULTS as fault:
             raise RuleError(where, f"pySigma refuses it: {_told(fault)}", got=f"{key}: {value!r}") from fault

@@ -20,7 +20,7 @@ from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 from pyflink.table import DataTypes, Schema, StreamTableEnvironment
 from pyflink.table.udf import FunctionContext, ScalarFunction, udf
 
-from connectors.settings import load_settings, read_secret
+from connectors.settings import load_settings
 from pipeline.jobs.active_pack import PackFile
 from pipeline.jobs.detect_stage import DetectStage, Record
 from pipeline.jobs.keyed_stage import KeyedStage
@@ -216,7 +216,7 @@ CREATE TABLE outputs (
 def _kafka_properties(settings: JobSettings) -> str:
     kafka = settings.kafka
     module = "org.apache.flink.kafka.shaded.org.apache.kafka.common.security.scram.ScramLoginModule"
-    password = read_secret(kafka.password_file)
+    password = kafka.password()
     properties = {
         "bootstrap.servers": ",".join(kafka.bootstrap_servers),
         "security.protocol": kafka.security_protocol,

@@ -57,16 +57,18 @@ def until(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 def test_a_member_writes_its_own_topic_and_its_heartbeat(stack: RunningStack) -> None:
     send(stack, "kestrel-bank", "events.kestrel-bank")
-    send(stack, "kestrel-bank", "health")
+    send(stack, "kestrel-bank", "health.kestrel-bank")
 
 
-@pytest.mark.parametrize("topic", ["events.heron-bank", "alerts", "dead-letters"])
+@pytest.mark.parametrize("topic", ["events.heron-bank", "health.heron-bank", "health", "alerts", "dead-letters"])
 def test_a_member_cannot_write_anything_else(stack: RunningStack, topic: str) -> None:
     with pytest.raises(KafkaError):
         send(stack, "kestrel-bank", topic)
 
 
-@pytest.mark.parametrize("topic", ["events.kestrel-bank", "events.heron-bank", "alerts", "health", "dead-letters"])
+@pytest.mark.parametrize(
+    "topic", ["events.kestrel-bank", "events.heron-bank", "alerts", "health.kestrel-bank", "dead-letters"]
+)
 def test_a_member_reads_nothing_not_even_its_own(stack: RunningStack, topic: str) -> None:
     consumer = open_consumer(stack.kafka("kestrel-bank"), group_id=None, consumer_timeout_ms=2000)
     consumer.assign([TopicPartition(topic, 0)])
@@ -88,7 +90,7 @@ def test_a_member_joins_no_group(stack: RunningStack) -> None:
 
 def test_a_member_sees_no_other_members_topic(stack: RunningStack) -> None:
     admin = open_admin(stack.kafka("kestrel-bank"))
-    assert set(admin.list_topics()) == {"events.kestrel-bank", "health"}
+    assert set(admin.list_topics()) == {"events.kestrel-bank", "health.kestrel-bank"}
     with pytest.raises((TopicAuthorizationFailedError, ClusterAuthorizationFailedError)):
         admin.create_topics({"events.mine": {}})
     admin.close()
@@ -111,7 +113,7 @@ def test_a_service_writes_only_what_it_must(stack: RunningStack, user: str, topi
 
 def test_the_dashboard_reads_events_and_alerts_but_no_dead_letters(stack: RunningStack) -> None:
     consumer = open_consumer(stack.kafka("dashboard"), group_id=None)
-    assert {"events.kestrel-bank", "alerts", "health"} <= set(consumer.topics())
+    assert {"events.kestrel-bank", "alerts", "health", "health.kestrel-bank"} <= set(consumer.topics())
     assert "dead-letters" not in consumer.topics()
     consumer.close()
 
