@@ -14,9 +14,10 @@ from typing import BinaryIO, Final, cast
 import click
 import orjson
 
-from pipeline.cli.rule_loading import load_plans
+from pipeline.cli.rule_loading import load_plans, taxonomy_option
 from pipeline.detect.evaluate import Detector
 from pipeline.detect.records import READ_BYTES, Record, read_file, read_stream
+from pipeline.detect.taxonomy import Taxonomy
 from schemas.errors import ConfigError, printable
 from schemas.event import Fields
 from schemas.logsource import ATTRIBUTES, PREFIX
@@ -94,6 +95,7 @@ class _Matcher:
 
 @click.command()
 @click.option("--rules", "-r", "rule_paths", type=Path, multiple=True, required=True, help="Rule file, folder or pack.")
+@taxonomy_option
 @click.option("--logsource", metavar="product=...,...", help="Log source of events that do not tell theirs.")
 @click.option("--unrouted", is_flag=True, help="Put every event to every rule, whatever its log source.")
 @click.option("--placeholders", type=Path, help="YAML file with values for `expand`.")
@@ -102,6 +104,7 @@ class _Matcher:
 @click.argument("files", nargs=-1, type=Path)
 def detect(
     rule_paths: tuple[Path, ...],
+    taxonomy: Taxonomy | None,
     logsource: str | None,
     unrouted: bool,  # noqa: FBT001 - click
     placeholders: Path | None,
@@ -112,14 +115,15 @@ def detect(
     """Match event files (NDJSON, JSON, gzip, EVTX; standard input without a file) against Sigma rules.
 
     Writes one JSON object per match: source, record (counted from 1), rule, title, level. An event is put to the rules
-    of its log source: its own `jointsoc.logsource.*`, else derived from its channel, dataset or module. Raw Windows
-    events get the field names of Sigma's Windows rules. Exit code 1 if a record could not be read.
+    of its log source: its own `jointsoc.logsource.*`, else derived from its channel, dataset or module, else its plain
+    `product` and `category`. Raw Windows events get the field names of Sigma's Windows rules; `--taxonomy ecs` is for
+    events with ECS names. Exit code 1 if a record could not be read.
 
     \b
     Example:
       jsoc detect --rules rules/sigma --stats events.ndjson.gz > matches.ndjson
     """
-    plans = load_plans(rule_paths, placeholders, skip_unsupported=skip_unsupported)
+    plans = load_plans(rule_paths, placeholders, taxonomy=taxonomy, skip_unsupported=skip_unsupported)
     assumed = read_logsource(logsource) if logsource else {}
     tally = _Tally(len(plans))
     detector = Detector(plans, routed=not unrouted, assumed=assumed)

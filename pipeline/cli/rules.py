@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.cli.rule_loading import load_plans, rule_progress, tell_problem
+from pipeline.cli.rule_loading import load_plans, rule_progress, taxonomy_option, tell_problem
 from pipeline.detect.compile import compile_detections
 from pipeline.detect.explain import explain as explain_match
 from pipeline.detect.explain import lines_of
@@ -21,6 +21,7 @@ from pipeline.detect.load import load_documents
 from pipeline.detect.placeholders import load_placeholders
 from pipeline.detect.plan import DetectionPlan
 from pipeline.detect.records import read_file
+from pipeline.detect.taxonomy import Taxonomy
 from pipeline.rulepack import build_pack, check_correlations
 from schemas.errors import ConfigError, RuleError, printable
 from schemas.event import Fields
@@ -126,12 +127,14 @@ def _summary(plan: DetectionPlan) -> dict[str, Any]:
 @click.option("--output", "-o", type=Path, required=True, help="Where the pack is written.")
 @_members
 @_placeholders
+@taxonomy_option
 @click.option("--skip-unsupported", is_flag=True, help="Leave out rules that cannot be honoured; each is named.")
 def build(
     paths: tuple[Path, ...],
     output: Path,
     members: Path | None,
     placeholders: Path | None,
+    taxonomy: Taxonomy | None,
     skip_unsupported: bool,  # noqa: FBT001 - click
 ) -> None:
     """Compile rules and member registry into one pack. Exit code 2 if a rule cannot be honoured.
@@ -146,6 +149,7 @@ def build(
             _registry(members),
             skip_unsupported=skip_unsupported,
             placeholders=load_placeholders(placeholders) if placeholders else None,
+            taxonomy=taxonomy or "sigma",
             on_progress=progress,
             on_problem=tell_problem,
         )
@@ -159,15 +163,18 @@ def build(
 @click.argument("event", type=Path)
 @click.option("--record", type=int, default=1, show_default=True, help="Which record of the event file.")
 @_placeholders
+@taxonomy_option
 @_form
-def explain(rule: Path, event: Path, record: int, placeholders: Path | None, form: str) -> int:
+def explain(
+    rule: Path, event: Path, record: int, placeholders: Path | None, taxonomy: Taxonomy | None, form: str
+) -> int:
     """Tell part by part why a rule does or does not match an event. Exit code 0 if it matches, else 1.
 
     \b
     Example:
       jsoc rules explain rules/sigma/detections/portal/login_failed.yml event.json
     """
-    plans = load_plans((rule,), placeholders, skip_unsupported=False)
+    plans = load_plans((rule,), placeholders, taxonomy=taxonomy, skip_unsupported=False)
     fields = _read_event(event, record)
     derive_logsource(fields)
     explained = [explain_match(plan, fields) for plan in plans]

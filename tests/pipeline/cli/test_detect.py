@@ -148,3 +148,32 @@ def test_missing_files_and_arguments_end_with_3(rule: Path, tmp_path: Path) -> N
 def test_what_is_no_log_source_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="not a log source"):
         read_logsource(text)
+
+
+ECS_EVENT = {
+    "ecs": {"version": "8.17.0"},
+    "winlog": {"channel": "Microsoft-Windows-Sysmon/Operational"},
+    "event": {"code": "1"},
+    "process": {"executable": "C:\\cmd.exe"},
+}
+
+
+@pytest.mark.parametrize(("taxonomy", "records"), [("sigma", [1]), ("ecs", [2]), ("both", [1, 2])])
+def test_a_rule_is_matched_in_the_names_of_the_taxonomy(
+    taxonomy: str, records: list[int], rule: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    path = events(tmp_path, EVENT, ECS_EVENT)
+    assert run("--rules", rule, "--taxonomy", taxonomy, path) == 0
+    assert [match["record"] for match in found(capfdbinary.readouterr().out.decode())] == records
+
+
+def test_a_pack_is_built_for_a_taxonomy(rule: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    pack = tmp_path / "rules.pack"
+    with pytest.raises(SystemExit) as ended:
+        main(["rules", "build", str(rule), "--taxonomy", "ecs", "-o", str(pack)])
+    assert not ended.value.code
+    path = events(tmp_path, EVENT, ECS_EVENT)
+    assert run("--rules", pack, path) == 0
+    assert [match["record"] for match in found(capfdbinary.readouterr().out.decode())] == [2]
+    assert run("--rules", pack, "--taxonomy", "sigma", path) == 3
+    assert b"chosen when it was built" in capfdbinary.readouterr().err
