@@ -21,7 +21,7 @@ from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaRule
 from pipeline.detect.lower import lower_rule, place_of
 from pipeline.detect.parse import parse_rule
 from pipeline.detect.placeholders import Placeholders, fill_placeholders
-from pipeline.detect.plan import AllOf, AnyOf, Exists, Expression, Not
+from pipeline.detect.plan import AllOf, AnyOf, Exists, Expression, Not, Selection
 from schemas.errors import RuleError
 from schemas.rule_document import RuleDocument
 
@@ -31,6 +31,8 @@ TAXONOMIES: Final = get_args(Taxonomy)
 ECS_MARK: Final = "ecs.version"
 """The field by which an event says that its names are ECS; ECS requires it of every event."""
 
+_IS_ECS: Final = Exists(ECS_MARK)
+_IS_NOT_ECS: Final = Not(_IS_ECS)
 _DIGITS: Final = {"MD5": 32, "IMPHASH": 32, "SHA1": 40, "SHA256": 64, "SHA512": 128}
 
 
@@ -65,8 +67,19 @@ def lower_document(
     plain = lower_rule(rule)
     if plain == mapped:
         return rule, plain
-    is_ecs = Exists(ECS_MARK)
-    return rule, AnyOf((AllOf((is_ecs, mapped)), AllOf((Not(is_ecs), plain))))
+    return rule, AnyOf((AllOf((_IS_ECS, mapped)), AllOf((_IS_NOT_ECS, plain))))
+
+
+def of_one_taxonomy(expression: Expression, *, ecs: bool) -> Expression:
+    """What an expression of `both` taxonomies demands of events that have ECS names, or of those that have not."""
+    match expression:
+        case AnyOf((AllOf((first, mapped)), AllOf((second, plain)))) if (first, second) == (_IS_ECS, _IS_NOT_ECS):
+            return mapped if ecs else plain
+        case AllOf(parts):
+            return AllOf(tuple(of_one_taxonomy(part, ecs=ecs) for part in parts))
+        case Selection(name, part):
+            return Selection(name, of_one_taxonomy(part, ecs=ecs))
+    return expression
 
 
 @cache
