@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.rule_loading import load_plans, rule_progress, taxonomy_option, tell_problem
+from pipeline.cli.rules_coverage import coverage
 from pipeline.detect.compile import compile_detections
 from pipeline.detect.explain import explain as explain_match
 from pipeline.detect.explain import lines_of
@@ -46,6 +47,9 @@ def rules() -> None:
     Example:
       jsoc rules check rules/sigma
     """
+
+
+rules.add_command(coverage)
 
 
 @rules.command()

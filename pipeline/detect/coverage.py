@@ -9,7 +9,10 @@ from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+from msgspec import structs
+
 from pipeline.detect.plan import (
+    LEAF_TYPES,
     AllOf,
     AnyOf,
     DetectionPlan,
@@ -20,7 +23,6 @@ from pipeline.detect.plan import (
     Null,
     SameAs,
     Selection,
-    leaves,
 )
 from pipeline.detect.routing import Names, applies, names_of
 from pipeline.detect.taxonomy import ECS_MARK, of_one_taxonomy
@@ -87,7 +89,7 @@ def cover_rule(plan: DetectionPlan, feed: Feed) -> RuleCoverage:
     if not applies(plan.logsource, feed.names):
         return _elsewhere(plan)
     expression = of_one_taxonomy(plan.expression, ecs=ECS_MARK in feed.fields)
-    missing = tuple(sorted({name for leaf in leaves(expression) for name in _absent(leaf, feed.fields)}))
+    missing = tuple(sorted(_missing(expression, feed.fields)))
     outcomes = _outcomes(expression, feed.fields)
     if not outcomes.true:
         return RuleCoverage(plan, Verdict.NEVER, missing, _fewest(expression, feed.fields, missing))
@@ -138,6 +140,24 @@ def _outcomes_of_leaf(leaf: Leaf, forwarded: Collection[str]) -> _Outcomes:
         return _ANY
     absence = isinstance(leaf, Null)
     return _Outcomes(true=absence, false=not absence)
+
+
+def _missing(expression: Expression, forwarded: Collection[str]) -> set[str]:
+    """The absent fields; of several that get the same test (the ECS names of one field), one that comes is enough."""
+    match expression:
+        case AllOf(parts) | AnyOf(parts):
+            each = [_missing(part, forwarded) for part in parts]
+            either = isinstance(expression, AnyOf) or all(isinstance(part, Null) for part in parts)
+            enough = either and _is_one_test(parts) and not all(each)
+            return set() if enough else set[str]().union(*each)
+        case Not(part) | Selection(_, part):
+            return _missing(part, forwarded)
+    return set(_absent(expression, forwarded))
+
+
+def _is_one_test(parts: tuple[Expression, ...]) -> bool:
+    tests = {structs.replace(part, field="") for part in parts if isinstance(part, LEAF_TYPES)}
+    return len(tests) == 1 and all(isinstance(part, LEAF_TYPES) for part in parts)
 
 
 def _absent(leaf: Leaf, forwarded: Collection[str]) -> list[str]:

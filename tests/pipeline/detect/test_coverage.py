@@ -33,6 +33,10 @@ def feed(*fields: str) -> Feed:
         ("sel: {b|exists: false, a: 1}\ncondition: sel", "a", Verdict.PARTIAL, "b", ""),
         ("sel: {a|exists: true}\ncondition: sel", "a.b", Verdict.FULL, "", ""),
         ("sel: {a|fieldref: b}\ncondition: sel", "a", Verdict.NEVER, "b", "b"),
+        ("sel: [{a: 1}, {b: 1}]\ncondition: sel", "a", Verdict.FULL, "", ""),
+        ("sel: [{a: 1}, {b: 1}]\ncondition: sel", "c", Verdict.NEVER, "a b", "b"),
+        ("sel: {a: 1, b: 1}\ncondition: sel", "a", Verdict.NEVER, "b", "b"),
+        ("sel: {a: null, b: null}\ncondition: sel", "a", Verdict.FULL, "", ""),
         ("sel: [word]\ncondition: sel", "a", Verdict.FULL, "", ""),
         ("sel: {a: 1}\ncondition: sel and not sel", "", Verdict.NEVER, "a", "a"),
     ],
@@ -51,6 +55,7 @@ def test_what_cannot_fire_does_not_and_what_always_does_does(rule: DetectionPlan
     matched = compile_test(rule.expression)(EventView(event))
     assert not (found.verdict is Verdict.NEVER and matched)
     assert not (found.verdict is Verdict.ALWAYS and not matched)
+    assert found.verdict is not Verdict.NEVER or set(found.needed) <= set(found.missing)
 
 
 def _names_of_rule(rule: DetectionPlan) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
