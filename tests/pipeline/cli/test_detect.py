@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pipeline.cli.detect import read_logsource
 from pipeline.cli.main import main
 from schemas.errors import ConfigError
 
+SIGMAHQ = Path(__file__).parents[4] / "shared" / "corpora" / "sigmahq"
+CASES = sorted((SIGMAHQ / "regression_data").glob("**/*.evtx"))
 RULE = """\
 title: Command shell
 id: 00000001-0000-4000-8000-000000000000
@@ -177,3 +181,44 @@ def test_a_pack_is_built_for_a_taxonomy(rule: Path, tmp_path: Path, capfdbinary:
     assert [match["record"] for match in found(capfdbinary.readouterr().out.decode())] == [2]
     assert run("--rules", pack, "--taxonomy", "sigma", path) == 3
     assert b"chosen when it was built" in capfdbinary.readouterr().err
+
+
+ONE, TWO = json.dumps(EVENT), json.dumps(EVENT | {"Image": "C:\\x.exe"})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.ndjson", f"{TWO}\n{ONE}\n"),
+        ("a.json", f"[{TWO}, {ONE}]"),
+        ("a.json", f"{json.dumps(json.loads(TWO), indent=2)}\n{json.dumps(EVENT, indent=2)}"),
+        ("a.json.gz", f"[{TWO}, {ONE}]"),
+        ("a.ndjson.gz", f"{TWO}\n{ONE}"),
+    ],
+    ids=["lines", "array", "concatenated", "array.gz", "lines.gz"],
+)
+def test_every_layout_of_json_is_read(
+    name: str, text: str, rule: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    assert run("--rules", rule, path) == 0
+    assert [match["record"] for match in found(capfdbinary.readouterr().out.decode())] == [2]
+
+
+@pytest.mark.skipif(not CASES, reason="the SigmaHQ corpus is not beside the project")
+def test_an_evtx_file_is_read(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    case = CASES[0]
+    described = yaml.safe_load((case.parent / "info.yml").read_text())
+    identity = described["rule_metadata"][0]["id"]
+    [path] = [path for path in SIGMAHQ.glob("rules*/**/*.yml") if f"\nid: {identity}" in path.read_text("utf-8")]
+    assert run("--rules", path, case) == 0
+    assert {match["rule"] for match in found(capfdbinary.readouterr().out.decode())} == {identity}
+
+
+def test_events_that_name_their_log_source_plainly_are_routed(
+    rule: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    plain = {"product": "windows", "category": "process_creation", "Image": "C:\\cmd.exe"}
+    assert run("--rules", rule, events(tmp_path, plain | {"product": "linux"}, plain)) == 0
+    assert [match["record"] for match in found(capfdbinary.readouterr().out.decode())] == [2]
