@@ -15,6 +15,7 @@ from pipeline.detect.load import load_documents
 from pipeline.detect.lower import lower_rule
 from pipeline.detect.parse import parse_rule
 from pipeline.detect.plan import DetectionPlan, LogSource, fields_of
+from pipeline.detect.records import read_file
 from pipeline.detect.taxonomy import Taxonomy, map_fields
 from schemas.errors import RuleError
 from schemas.event import Fields
@@ -191,3 +192,54 @@ def test_a_sigmahq_rule_matches_the_same_event_raw_and_in_ecs() -> None:
     raw, ecs = ({compiled.plans[index].title for index in detector.match(event)} for event in (SYSMON, ECS))
     assert raw == ecs
     assert "Security Privileges Enumeration Via Whoami.EXE" in raw
+
+
+MOVED = {
+    "Channel": "winlog.channel",
+    "CommandLine": "process.command_line",
+    "Company": "process.pe.company",
+    "CurrentDirectory": "process.working_directory",
+    "Description": "process.pe.description",
+    "EventID": "event.code",
+    "FileVersion": "process.pe.file_version",
+    "Image": "process.executable",
+    "OriginalFileName": "process.pe.original_file_name",
+    "ParentCommandLine": "process.parent.command_line",
+    "ParentImage": "process.parent.executable",
+    "Product": "process.pe.product",
+    "Provider_Name": "winlog.provider_name",
+}
+"""Where Winlogbeat puts what Sysmon says of a process start; the rest stays below `winlog.event_data`."""
+
+
+def as_winlogbeat_has_it(raw: Fields) -> Fields:
+    event: Fields = {"ecs.version": "8.17.0"}
+    for name, value in raw.items():
+        if name == "User" and isinstance(value, str):
+            event["user.domain"], _, event["user.name"] = value.partition("\\")
+        elif name == "Hashes" and isinstance(value, str):
+            for algorithm, _, digest in (part.partition("=") for part in value.split(",")):
+                known = "process.pe.imphash" if algorithm == "IMPHASH" else f"process.hash.{algorithm.lower()}"
+                event[known] = digest.lower()
+        else:
+            event[MOVED.get(name, f"winlog.event_data.{name}")] = value
+    return event
+
+
+@needs_corpus
+def test_regression_cases_of_process_starts_match_the_same_rules_raw_and_in_ecs() -> None:
+    folder = SIGMAHQ / "rules" / "windows" / "process_creation"
+    of_sigma, of_ecs, of_both = (
+        Detector(compile_detections(load_documents([folder]), taxonomy=taxonomy).plans)
+        for taxonomy in ("sigma", "ecs", "both")
+    )
+    judged = 0
+    for path in sorted((SIGMAHQ / "regression_data" / "rules" / "windows" / "process_creation").glob("**/*.json")):
+        for record in read_file(path):
+            raw = record.fields or {}
+            if raw.get("Channel") == "Microsoft-Windows-Sysmon/Operational" and raw.get("EventID") == 1:
+                ecs = as_winlogbeat_has_it(raw)
+                expected = of_sigma.match(raw)
+                assert (of_both.match(raw), of_ecs.match(ecs), of_both.match(ecs)) == (expected,) * 3, path
+                judged += bool(expected)
+    assert judged > 30
