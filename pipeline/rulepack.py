@@ -97,7 +97,7 @@ def build_pack(
     *,
     skip_unsupported: bool = False,
     placeholders: Placeholders | None = None,
-    taxonomy: Taxonomy = "sigma",
+    taxonomy: Taxonomy = "both",
     on_progress: Callable[[int, int], None] | None = None,
     on_problem: Callable[[RuleError], None] | None = None,
     on_too_few: Callable[[RuleError], None] | None = None,

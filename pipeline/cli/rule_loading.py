@@ -24,9 +24,9 @@ WORTH_A_BAR: Final = 300
 taxonomy_option = click.option(
     "--taxonomy",
     type=click.Choice(TAXONOMIES),
-    help="Field names of the events: as rules write them (sigma, the default), ECS, or each event's own (both).",
+    help="Field names of the events: as rules write them (the default), ECS, or each event's own. A pack has its own.",
 )
-"""Which names rules are compiled for; None says nothing, which a built pack needs."""
+"""Which names rules are compiled for; None says nothing, as is right for a built pack."""
 
 
 @contextmanager

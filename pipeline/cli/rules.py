@@ -22,7 +22,7 @@ from pipeline.detect.load import load_documents
 from pipeline.detect.placeholders import load_placeholders
 from pipeline.detect.plan import DetectionPlan
 from pipeline.detect.records import read_file
-from pipeline.detect.taxonomy import Taxonomy
+from pipeline.detect.taxonomy import TAXONOMIES, Taxonomy
 from pipeline.rulepack import build_pack, check_correlations
 from schemas.errors import ConfigError, RuleError, printable
 from schemas.event import Fields
@@ -131,14 +131,20 @@ def _summary(plan: DetectionPlan) -> dict[str, Any]:
 @click.option("--output", "-o", type=Path, required=True, help="Where the pack is written.")
 @_members
 @_placeholders
-@taxonomy_option
+@click.option(
+    "--taxonomy",
+    type=click.Choice(TAXONOMIES),
+    default="both",
+    show_default=True,
+    help="Field names of the events: as rules write them, ECS, or each event's own.",
+)
 @click.option("--skip-unsupported", is_flag=True, help="Leave out rules that cannot be honoured; each is named.")
 def build(
     paths: tuple[Path, ...],
     output: Path,
     members: Path | None,
     placeholders: Path | None,
-    taxonomy: Taxonomy | None,
+    taxonomy: Taxonomy,
     skip_unsupported: bool,  # noqa: FBT001 - click
 ) -> None:
     """Compile rules and member registry into one pack. Exit code 2 if a rule cannot be honoured.
@@ -153,7 +159,7 @@ def build(
             _registry(members),
             skip_unsupported=skip_unsupported,
             placeholders=load_placeholders(placeholders) if placeholders else None,
-            taxonomy=taxonomy or "sigma",
+            taxonomy=taxonomy,
             on_progress=progress,
             on_problem=tell_problem,
         )

@@ -171,14 +171,21 @@ def test_a_rule_is_matched_in_the_names_of_the_taxonomy(
     assert [match["record"] for match in found(capfdbinary.readouterr().out.decode())] == records
 
 
-def test_a_pack_is_built_for_a_taxonomy(rule: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+@pytest.mark.parametrize(("chosen", "records"), [((), [1, 2]), (("--taxonomy", "ecs"), [2])])
+def test_a_pack_is_built_for_a_taxonomy(
+    chosen: tuple[str, ...],
+    records: list[int],
+    rule: Path,
+    tmp_path: Path,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
     pack = tmp_path / "rules.pack"
     with pytest.raises(SystemExit) as ended:
-        main(["rules", "build", str(rule), "--taxonomy", "ecs", "-o", str(pack)])
+        main(["rules", "build", str(rule), *chosen, "-o", str(pack)])
     assert not ended.value.code
     path = events(tmp_path, EVENT, ECS_EVENT)
     assert run("--rules", pack, path) == 0
-    assert [match["record"] for match in found(capfdbinary.readouterr().out.decode())] == [2]
+    assert [match["record"] for match in found(capfdbinary.readouterr().out.decode())] == records
     assert run("--rules", pack, "--taxonomy", "sigma", path) == 3
     assert b"chosen when it was built" in capfdbinary.readouterr().err
 

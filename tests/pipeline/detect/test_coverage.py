@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from pipeline.detect.compile import compile_detection
 from pipeline.detect.coverage import Feed, Verdict, cover_rule, cover_rules, learn_feeds
@@ -48,6 +48,7 @@ def test_a_rule_can_fire_on_the_fields_that_come(
     assert (found.verdict, found.missing, found.needed) == (verdict, tuple(missing.split()), tuple(needed.split()))
 
 
+@settings(deadline=None)
 @given(rule=plans, event=events)
 def test_what_cannot_fire_does_not_and_what_always_does_does(rule: DetectionPlan, event: Fields) -> None:
     names = frozenset(event)
