@@ -20,12 +20,14 @@ from pipeline.detect.records import READ_BYTES, Record, read_file, read_stream
 from pipeline.detect.taxonomy import Taxonomy
 from schemas.errors import ConfigError, printable
 from schemas.event import Fields
-from schemas.logsource import ATTRIBUTES, PREFIX
+from schemas.logsource import ATTRIBUTES, PREFIX, deciding_fields
 
 STDIN: Final = "-"
 PROBLEMS_SHOWN: Final = 20
 LOOKED_AT: Final = 1_000
 """Events whose log source is looked at to tell when none is known."""
+REMEMBERED: Final = 10_000
+"""Shapes of events and log sources that the figures remember."""
 
 
 class _Tally:
@@ -59,6 +61,8 @@ class _Matcher:
         self._out = out
         self._detector = detector
         self._tally = tally
+        self._stating: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._seen: dict[tuple[object, ...], tuple[bool, int]] = {}
         self._looked_at = float("inf") if thorough else LOOKED_AT
         # What a match says beyond its place is the same for every match of a rule.
         self._tails = [
@@ -84,8 +88,22 @@ class _Matcher:
                 write(b"".join([b"%b%d%b" % (place, number, tails[rule]) for rule in found]))
 
     def _look_at(self, fields: Fields) -> None:
-        self._tally.homeless += not any(self._detector.names_of(fields))
-        self._tally.candidates += self._detector.routed_count(fields)
+        # Events that state the same are looked at once: else the figures would cost as much as the matching.
+        names = tuple(fields)
+        stating = self._stating.get(names)
+        if stating is None:
+            stating = self._stating[names] = tuple(deciding_fields(names))
+        stated = [fields[name] for name in stating]
+        key = (stating, *stated, *map(type, stated))
+        seen = self._seen.get(key)
+        if seen is None:
+            if len(self._seen) + len(self._stating) > REMEMBERED:
+                self._seen.clear()
+                self._stating.clear()
+            seen = not any(self._detector.names_of(fields)), self._detector.routed_count(fields)
+            self._seen[key] = seen
+        self._tally.homeless += seen[0]
+        self._tally.candidates += seen[1]
 
     def _complain(self, source: str, number: int, problem: str) -> None:
         self._tally.bad += 1

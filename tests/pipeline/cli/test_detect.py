@@ -229,3 +229,11 @@ def test_events_that_name_their_log_source_plainly_are_routed(
     plain = {"product": "windows", "category": "process_creation", "Image": "C:\\cmd.exe"}
     assert run("--rules", rule, events(tmp_path, plain | {"product": "linux"}, plain)) == 0
     assert [match["record"] for match in found(capfdbinary.readouterr().out.decode())] == [2]
+
+
+def test_the_candidates_of_look_alike_events_are_told_apart(
+    rule: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run("--rules", rule, "--stats", events(tmp_path, EVENT | {"EventID": True}, EVENT, EVENT, EVENT))
+    figures = {line.split()[0]: line.split()[1:] for line in capfd.readouterr().err.splitlines()}
+    assert figures["candidates"][0] == "0.8"
