@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import orjson
 
+from pipeline.jobs.active_pack import FixedPack, PackSource
 from pipeline.jobs.detect_stage import DetectStage, Record
 from pipeline.jobs.keyed_stage import KeyedStage
 from pipeline.jobs.message import address_of, encode
@@ -36,11 +37,12 @@ class Arrival(NamedTuple):
 class LocalCentre:
     """Takes events as the broker would deliver them, keeps the newest revision of every alert."""
 
-    def __init__(self, pack: RulePack) -> None:
+    def __init__(self, pack: RulePack | PackSource, keyed_pack: PackSource | None = None) -> None:
+        packs = FixedPack(pack) if isinstance(pack, RulePack) else pack
         self._state = _State()
-        self._detect = DetectStage(pack, LATENESS)
-        self._keyed = KeyedStage(pack, LATENESS, self._state)
-        self._topics = [member.topic for member in pack.members()]
+        self._detect = DetectStage(packs, LATENESS)
+        self._keyed = KeyedStage(keyed_pack or packs, LATENESS, self._state)
+        self._topics = [member.topic for member in packs.pack.members()]
         self._offsets: defaultdict[str, int] = defaultdict(int)
         self._newest = 0
         self.alerts: dict[str, Alert] = {}
@@ -106,14 +108,14 @@ class _State:
         self._groups: defaultdict[str, dict[bytes, bytes]] = defaultdict(dict)
         self._summaries: dict[str, bytes] = {}
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        yield from list(self._groups[self.current].items())
+    def get(self, key: bytes) -> bytes | None:
+        return self._groups[self.current].get(key)
 
     def put(self, key: bytes, value: bytes) -> None:
         self._groups[self.current][key] = value
 
     def delete(self, key: bytes) -> None:
-        del self._groups[self.current][key]
+        self._groups[self.current].pop(key, None)
 
     def summary(self) -> bytes | None:
         return self._summaries.get(self.current)

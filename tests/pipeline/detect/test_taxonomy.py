@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import dedent, indent
 
 import pytest
+import yaml
 from sigma.processing.pipeline import ProcessingPipeline
 
 from pipeline.detect.compile import compile_detection, compile_detections
@@ -24,6 +25,14 @@ from tests.pipeline.detect.samples import HEAD, document, verdict
 SIGMAHQ = Path(__file__).parents[4] / "shared" / "corpora" / "sigmahq"
 PROCESS = (
     "title: A\nid: 11111111-1111-4111-8111-111111111111\nlogsource: {product: windows, category: process_creation}\n"
+)
+MAPPING = yaml.safe_load((files("pipeline.detect") / "taxonomies" / "jointsoc_ecs.yml").read_text("utf-8"))
+NAMED_SOURCES = sorted(
+    {
+        str({name: value for name, value in condition.items() if name != "type"})
+        for step in MAPPING["transformations"]
+        for condition in step["rule_conditions"]
+    }
 )
 REGISTRY = PROCESS.replace("process_creation", "registry_set")
 
@@ -114,6 +123,14 @@ def test_a_field_with_several_names_is_absent_only_if_all_are() -> None:
     present = in_taxonomy("ecs", "sel: {Details|exists: true}\ncondition: sel", REGISTRY)
     assert verdict(present, {"winlog.event_data.Details": "x"})
     assert not verdict(present, {"registry.path": "x"})
+
+
+@pytest.mark.parametrize("logsource", NAMED_SOURCES)
+def test_ecs_names_and_what_the_centre_adds_are_never_renamed(logsource: str) -> None:
+    head = f"title: A\nid: 11111111-1111-4111-8111-111111111111\nlogsource: {logsource}\n"
+    text = "sel: {organization.id: a, user.hash: b, source.ip: c, '@timestamp': d, event.code: e}\ncondition: sel"
+    names = {"organization.id", "user.hash", "source.ip", "@timestamp", "event.code"}
+    assert fields_of(in_taxonomy("ecs", text, head).expression) == names
 
 
 @pytest.mark.parametrize(
