@@ -25,7 +25,7 @@ from pipeline.detect.plan import (
     Selection,
 )
 from pipeline.detect.routing import Names, applies, names_of
-from pipeline.detect.taxonomy import ECS_MARK, of_one_taxonomy
+from pipeline.detect.taxonomy import ECS_MARKS, of_one_taxonomy
 from schemas.event import Fields
 from schemas.logsource import PREFIX, derive_logsource
 
@@ -88,7 +88,7 @@ def cover_rule(plan: DetectionPlan, feed: Feed) -> RuleCoverage:
     """
     if not applies(plan.logsource, feed.names):
         return _elsewhere(plan)
-    expression = of_one_taxonomy(plan.expression, ecs=ECS_MARK in feed.fields)
+    expression = of_one_taxonomy(plan.expression, ecs=not feed.fields.isdisjoint(ECS_MARKS))
     missing = tuple(sorted(_missing(expression, feed.fields)))
     outcomes = _outcomes(expression, feed.fields)
     if not outcomes.true:

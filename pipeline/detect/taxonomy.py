@@ -28,10 +28,10 @@ from schemas.rule_document import RuleDocument
 Taxonomy = Literal["sigma", "ecs", "both"]
 """Which names events are taken to have: as the rules write them, ECS, or each event its own."""
 TAXONOMIES: Final = get_args(Taxonomy)
-ECS_MARK: Final = "ecs.version"
-"""The field by which an event says that its names are ECS; ECS requires it of every event."""
+ECS_MARKS: Final = ("ecs.version", "event.dataset", "event.module", "event.kind", "winlog.channel")
+"""Fields by any of which an event tells that its names are ECS. Not `event.id`: the centre gives one to every event."""
 
-_IS_ECS: Final = Exists(ECS_MARK)
+_IS_ECS: Final = AnyOf(tuple(Exists(mark) for mark in ECS_MARKS))
 _IS_NOT_ECS: Final = Not(_IS_ECS)
 _DIGITS: Final = {"MD5": 32, "IMPHASH": 32, "SHA1": 40, "SHA256": 64, "SHA512": 128}
 
@@ -44,7 +44,7 @@ def lower_document(
 ) -> tuple[SigmaRule, Expression]:
     """Read a detection (or with `section="filter"` a filter) and what it demands, in the names of a taxonomy.
 
-    A document whose own `taxonomy` is `ecs` is taken as it is. Of `both`, an event with `ecs.version` is asked for
+    A document whose own `taxonomy` is `ecs` is taken as it is. Of `both`, an event with one of `ECS_MARKS` is asked for
     ECS names, any other for Sigma's.
 
     Args:

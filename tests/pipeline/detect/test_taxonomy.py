@@ -17,7 +17,7 @@ from pipeline.detect.lower import lower_rule
 from pipeline.detect.parse import parse_rule
 from pipeline.detect.plan import DetectionPlan, LogSource, fields_of
 from pipeline.detect.records import read_file
-from pipeline.detect.taxonomy import Taxonomy, map_fields
+from pipeline.detect.taxonomy import ECS_MARKS, Taxonomy, map_fields
 from schemas.errors import RuleError
 from schemas.event import Fields
 from tests.pipeline.detect.samples import HEAD, document, verdict
@@ -89,6 +89,14 @@ def test_one_taxonomy_does_not_see_the_other(taxonomy: Taxonomy, event: Fields) 
 def test_of_both_an_event_is_asked_for_its_own_names_only(event: Fields) -> None:
     assert not verdict(in_taxonomy("both", "sel: {Image: null}\ncondition: sel"), event)
     assert not verdict(in_taxonomy("both", "sel: {Image|endswith: whoami.exe}\ncondition: not sel"), event)
+
+
+@pytest.mark.parametrize("mark", ECS_MARKS)
+def test_any_mark_of_ecs_is_enough_of_both_taxonomies(mark: str) -> None:
+    rule = in_taxonomy("both", "sel: {Image: x}\ncondition: sel")
+    assert verdict(rule, {mark: "any", "process.executable": "x"})
+    assert not verdict(rule, {mark: "any", "Image": "x"})
+    assert verdict(rule, {"event.id": "any", "Image": "x"})
 
 
 def test_a_rule_that_uses_ecs_names_stays_as_it_is() -> None:
