@@ -78,13 +78,17 @@ class RulePack:
         """Member id -> corporate group."""
         return self._registry.groups()
 
+    def fingerprints(self) -> dict[str, str]:
+        """Correlation id -> fingerprint of what decides when it fires."""
+        return {correlation.id: correlation.fingerprint for correlation in self.correlations}
+
     def to_bytes(self) -> bytes:
         """The pack as it is stored."""
         return MAGIC + self.version.encode() + b"\n" + self._payload
 
     def write(self, path: Path) -> None:
         """Write the pack, whole or not at all."""
-        draft = path.with_name(path.name + ".draft")
+        draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
         with draft.open("wb") as file:
             file.write(self.to_bytes())
             file.flush()

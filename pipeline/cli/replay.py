@@ -25,9 +25,10 @@ from pipeline.correlate.store import DictStore
 from pipeline.correlate.timespan import parse_timespan
 from pipeline.jobs.active_pack import FixedPack
 from pipeline.jobs.detect_stage import DetectStage, Record
-from pipeline.jobs.keyed_stage import KeyedStage, KeyedState
+from pipeline.jobs.keyed_stage import KeyedStage
 from pipeline.jobs.message import AccountDelta, Passing, address_of, encode
 from pipeline.jobs.settings import ALERTS, DEAD_LETTERS
+from pipeline.jobs.state import KeyedState
 from pipeline.rulepack import RulePack, build_pack, is_pack, read_pack
 from schemas.alert import Alert, alert_from_json
 from schemas.dead_letter import DeadLetter
