@@ -21,6 +21,7 @@ from pipeline.detect.compile import compile_detections
 from pipeline.detect.load import load_documents
 from pipeline.detect.placeholders import Placeholders
 from pipeline.detect.plan import DetectionPlan
+from pipeline.detect.taxonomy import Taxonomy
 from schemas.errors import ConfigError, RuleError
 from schemas.member import Member, MemberRegistry
 from schemas.rule_document import RuleDocument
@@ -101,6 +102,7 @@ def build_pack(
     *,
     skip_unsupported: bool = False,
     placeholders: Placeholders | None = None,
+    taxonomy: Taxonomy = "both",
     on_progress: Callable[[int, int], None] | None = None,
     on_problem: Callable[[RuleError], None] | None = None,
     on_too_few: Callable[[RuleError], None] | None = None,
@@ -113,6 +115,7 @@ def build_pack(
         skip_unsupported: leave out detections and filters that cannot be honoured instead of failing; correlations
             always must be.
         placeholders: values for `expand`.
+        taxonomy: the field names that events have; rules of Sigma's are mapped for others.
         on_progress: told how many documents are compiled, and of how many.
         on_problem: told of every rule left out.
         on_too_few: told of each correlation that wants more corporate groups than there are, and is left out until
@@ -124,7 +127,7 @@ def build_pack(
     """
     problems: list[RuleError] = []
     documents = load_documents(paths, problems=problems if skip_unsupported else None)
-    compiled = compile_detections(documents, placeholders=placeholders, on_progress=on_progress)
+    compiled = compile_detections(documents, placeholders=placeholders, taxonomy=taxonomy, on_progress=on_progress)
     problems += compiled.problems
     if problems and not skip_unsupported:
         raise problems[0]

@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.progress import shown
-from pipeline.cli.rule_loading import load_plans, rule_progress, tell_problem
+from pipeline.cli.rule_loading import load_plans, rule_progress, taxonomy_option, tell_problem
+from pipeline.cli.rules_coverage import coverage
 from pipeline.detect.compile import compile_detections
 from pipeline.detect.explain import explain as explain_match
 from pipeline.detect.explain import lines_of
@@ -22,6 +23,7 @@ from pipeline.detect.load import load_documents
 from pipeline.detect.placeholders import load_placeholders
 from pipeline.detect.plan import DetectionPlan
 from pipeline.detect.records import read_file
+from pipeline.detect.taxonomy import TAXONOMIES, Taxonomy
 from pipeline.rulepack import build_pack, check_correlations
 from schemas.errors import ConfigError, RuleError, printable
 from schemas.event import Fields
@@ -46,6 +48,9 @@ def rules() -> None:
     Example:
       jsoc rules check rules/sigma
     """
+
+
+rules.add_command(coverage)
 
 
 @rules.command()
@@ -127,12 +132,20 @@ def _summary(plan: DetectionPlan) -> dict[str, Any]:
 @click.option("--output", "-o", type=Path, required=True, help="Where the pack is written.")
 @_members
 @_placeholders
+@click.option(
+    "--taxonomy",
+    type=click.Choice(TAXONOMIES),
+    default="both",
+    show_default=True,
+    help="Field names of the events: as rules write them, ECS, or each event's own.",
+)
 @click.option("--skip-unsupported", is_flag=True, help="Leave out rules that cannot be honoured; each is named.")
 def build(
     paths: tuple[Path, ...],
     output: Path,
     members: Path | None,
     placeholders: Path | None,
+    taxonomy: Taxonomy,
     skip_unsupported: bool,  # noqa: FBT001 - click
 ) -> None:
     """Compile rules and member registry into one pack. Exit code 2 if a rule cannot be honoured.
@@ -147,6 +160,7 @@ def build(
             _registry(members),
             skip_unsupported=skip_unsupported,
             placeholders=load_placeholders(placeholders) if placeholders else None,
+            taxonomy=taxonomy,
             on_progress=progress,
             on_problem=tell_problem,
         )
@@ -185,15 +199,18 @@ def activate(pack: Path | None, own: bool) -> None:  # noqa: FBT001 - click
 @click.argument("event", type=Path)
 @click.option("--record", type=int, default=1, show_default=True, help="Which record of the event file.")
 @_placeholders
+@taxonomy_option
 @_form
-def explain(rule: Path, event: Path, record: int, placeholders: Path | None, form: str) -> int:
+def explain(
+    rule: Path, event: Path, record: int, placeholders: Path | None, taxonomy: Taxonomy | None, form: str
+) -> int:
     """Tell part by part why a rule does or does not match an event. Exit code 0 if it matches, else 1.
 
     \b
     Example:
       jsoc rules explain rules/sigma/detections/portal/login_failed.yml event.json
     """
-    plans = load_plans((rule,), placeholders, skip_unsupported=False)
+    plans = load_plans((rule,), placeholders, taxonomy=taxonomy, skip_unsupported=False)
     fields = _read_event(event, record)
     derive_logsource(fields)
     explained = [explain_match(plan, fields) for plan in plans]

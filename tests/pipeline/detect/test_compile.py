@@ -4,14 +4,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from sigma.processing.pipeline import ProcessingPipeline
 
-from pipeline.detect.compile import compile_detection, compile_detections
+from pipeline.detect.compile import compile_detections
 from pipeline.detect.load import documents_in
 from pipeline.detect.plan import DetectionPlan, LogSource, fields_of
 from schemas.errors import RuleError
 from schemas.rule_document import RuleDocument
-from tests.pipeline.detect.samples import HEAD, document, plan, verdict
+from tests.pipeline.detect.samples import HEAD, plan
 
 WHOLE = """\
 title: Failed log-in at the portal
@@ -151,25 +150,6 @@ def test_foreign_text_in_an_error_cannot_steer_a_terminal() -> None:
     with pytest.raises(RuleError) as caught:
         plan('sel: {"a|\\e[31mred": x}\ncondition: sel')
     assert "\x1b" not in str(caught.value)
-
-
-def test_a_processing_pipeline_maps_fields_one_to_many_and_in_references() -> None:
-    mapping = ProcessingPipeline.from_yaml(
-        """
-        name: to ecs
-        transformations:
-          - id: names
-            type: field_name_mapping
-            mapping:
-              Image: process.executable
-              User: [user.name, user.id]
-        """
-    )
-    text = "sel: {Image|endswith: cmd.exe, User: bob}\nref: {Other|fieldref: Image}\ncondition: sel or ref"
-    mapped = compile_detection(document(text), {}, mapping)
-    assert verdict(mapped, {"process.executable": "C:\\cmd.exe", "user.id": "bob"})
-    assert not verdict(mapped, {"process.executable": "C:\\cmd.exe", "User": "bob"})
-    assert verdict(mapped, {"Other": "x", "process.executable": "x"})
 
 
 def test_a_rule_that_names_itself_ecs_is_accepted() -> None:
