@@ -126,8 +126,7 @@ class _SelectionReader:
             close = _close(unknown[0], MODIFIERS)
             raise RuleError(where, told, got=key, expected=", ".join(sorted(MODIFIERS)), hint=close)
         if field != field.strip():
-            hint = f"`{printable(field.strip())}`"
-            raise RuleError(where, "a blank before or after a field's name", got=key, hint=hint)
+            raise RuleError(where, "a blank before or after a field's name", got=key, hint=printable(field.strip()))
         values = value if isinstance(value, list) else [value]
         odd = [entry for entry in values if not isinstance(entry, SCALARS)]
         if odd:
