@@ -24,6 +24,8 @@ MAX_BROKEN: Final = 1_000
 """Broken records of a file that is not one object per line; each costs a look at the whole file."""
 TEXT_SUFFIXES: Final = frozenset({".log", ".raw", ".syslog", ".txt"})
 """Files whose lines are events with the one field `message`, unless they hold JSON."""
+EVTX_HEADER_BYTES: Final = 4096
+EVTX_CHUNK_BYTES: Final = 65_536
 _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -196,10 +198,20 @@ def _read_evtx(path: Path) -> Iterator[Found]:
         try:
             record = next(records)
         except StopIteration:
-            return
+            break
         except (RuntimeError, OSError) as error:
             yield None, f"damaged EVTX record: {error}"
             continue
         if record is None:
-            return
+            break
         yield from _read_line(record["data"].encode("utf-8", "surrogatepass"))
+    if _is_cut_short(path):
+        yield None, "the EVTX file is cut short: a chunk is missing, and its records with it"
+
+
+def _is_cut_short(path: Path) -> bool:
+    """The parser passes over a last chunk that is not whole without a word."""
+    with path.open("rb") as file:
+        header = file.read(EVTX_HEADER_BYTES)
+    chunks, rest = divmod(path.stat().st_size - EVTX_HEADER_BYTES, EVTX_CHUNK_BYTES)
+    return rest > 0 or chunks < int.from_bytes(header[42:44], "little")
