@@ -114,9 +114,9 @@ def documents_in(text: str, path: Path) -> Iterator[RuleDocument]:
                 yield _document(path, node, loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        lines = text.splitlines()
         # At the end of a text without a last newline libyaml counts one line more.
-        line = min(mark.line, len(lines) - 1) if mark and lines else 0
+        lines = f"{text} ".splitlines()
+        line = min(mark.line, len(lines) - 1) if mark else 0
         hint = "blanks in the place of the tab" if mark and "\t" in lines[line][: mark.column + 1] else None
         raise RuleError(f"{path}:{line + 1}", f"not YAML: {error.problem}", hint=hint) from error
     except yaml.YAMLError as error:
