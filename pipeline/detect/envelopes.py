@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any, Final
 
 import orjson
@@ -18,13 +18,14 @@ _DOCUMENTS: Final = {"_source": "_index", "result": "preview"}
 """A field that holds the event as an object -> a field that stands beside it (Elasticsearch, Splunk)."""
 
 
-def events_in(record: Any) -> Iterator[Any]:
+_NAMES: Final = frozenset({"hits", *_LISTS, *_JSON_TEXTS, *_DOCUMENTS})
+
+
+def events_in(record: Any) -> Iterable[Any]:
     """The events of one JSON value, usually that value itself; what is no object is passed on as it is."""
-    if not isinstance(record, dict):
-        yield record
-        return
-    for item in _listed(record):
-        yield _opened(item) if isinstance(item, dict) else item
+    if not isinstance(record, dict) or _NAMES.isdisjoint(record):
+        return (record,)
+    return [_opened(item) if isinstance(item, dict) else item for item in _listed(record)]
 
 
 def _listed(record: dict[str, Any]) -> list[Any]:

@@ -6,7 +6,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
@@ -118,7 +118,7 @@ def _is_object(line: bytes) -> bool:
         return False
 
 
-def _read_lines(first: bytes, stream: Stream, read: Callable[[bytes], Iterator[Found]]) -> Iterator[Found]:
+def _read_lines(first: bytes, stream: Stream, read: Callable[[bytes], Iterable[Found]]) -> Iterator[Found]:
     line = first
     while line:
         if line.strip():
@@ -135,17 +135,16 @@ def _skip_line(stream: Stream) -> None:
         pass
 
 
-def _read_line(line: bytes) -> Iterator[Found]:
+def _read_line(line: bytes) -> Iterable[Found]:
     try:
         data = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        yield None, f"not JSON: {error}"
-        return
-    yield from map(_fields_of, events_in(data))
+        return ((None, f"not JSON: {error}"),)
+    return map(_fields_of, events_in(data))
 
 
-def _text_line(line: bytes) -> Iterator[Found]:
-    yield {"message": line.decode("utf-8", "replace").rstrip("\r\n")}, ""
+def _text_line(line: bytes) -> Iterable[Found]:
+    return (({"message": line.decode("utf-8", "replace").rstrip("\r\n")}, ""),)
 
 
 def _read_text(text: str) -> Iterator[Found]:

@@ -78,6 +78,7 @@ _DOCUMENTS: Final = {
     "EventRecordId": _Document((), {"EventId": "EventID", "Provider": "Provider_Name", "TimeCreated": "@timestamp"}),
     "SourceName": _Document((), {"SourceName": "Provider_Name", "Hostname": "Computer"}),
 }
+_MARKS: Final = frozenset({"EventData", *_DOCUMENTS})
 _ATTRIBUTES: Final = frozenset({"#attributes", "@attributes", "_attributes", "$"})
 _TEXTS: Final = frozenset({"#text", "_", "$t"})
 _VALUES: Final = ("Value", "value", "content", "Content", "text")
@@ -103,7 +104,8 @@ def event_fields(record: dict[str, Any]) -> Fields:
             fields = flatten({key: value for key, value in record.items() if key != "Event"}) | fields
     else:
         fields = flatten(record)
-        _from_document(fields)
+        if not _MARKS.isdisjoint(fields):
+            _from_document(fields)
     if "EventID" in fields:
         _add_sigma_names(fields)
     return fields
