@@ -64,6 +64,8 @@ from tests.pipeline.detect.samples import plan, selection, verdict
         # beyond UTF-8 and beyond numbers
         ("f|contains: a", "\ud800a", True),
         ("f|re: 'a$'", "\ud800a", True),
+        ("f|re: '^.a'", "\ud800a", True),
+        ("f: '?a*c'", "\ud800a\udfffc", True),
         ("f|contains: inf", math.inf, True),
         ("f|gt: 5", math.inf, True),
     ],
