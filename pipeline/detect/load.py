@@ -141,7 +141,7 @@ def _check_depth(text: str, path: Path) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH + 1:
-                where = f"{path}:{event.start_mark.line + 1}"
+                where = f"{path}:{event.start_mark.line + 1 if event.start_mark else 1}"
                 raise RuleError(where, "nested too deeply", expected=f"at most {MAX_DEPTH} levels")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
