@@ -70,7 +70,11 @@ def test_a_rule_without_level_is_medium_and_does_not_alert_by_itself() -> None:
 
 
 def test_plans_travel_as_msgpack_unchanged() -> None:
-    plans = compile_detections(documents(WHOLE, rule(1), rule(2, "{k: [foo, 5], condition: not k}"))).plans
+    numbers = f"{{k: {{a: [{10**25}, {2**64 - 1}, {-(2**63)}, 1.5]}}, condition: k}}"
+    plans = compile_detections(
+        documents(WHOLE, rule(1), rule(2, "{k: [foo, 5], condition: not k}"), rule(3, numbers))
+    ).plans
+    assert len(plans) == 4
     data = msgspec.msgpack.encode(plans)
     assert msgspec.msgpack.decode(data, type=list[DetectionPlan]) == plans
 
