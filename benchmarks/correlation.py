@@ -94,7 +94,7 @@ def stream(correlation: Correlation, load: Load) -> Iterator[list[GroupHit]]:
     step = SPAN / (load.per_span * load.groups)
     ordered = []
     bits = [1 << position for position in range(len(correlation.references))]
-    shares = [40] * (len(bits) - 1) + [1]
+    shares = [2_000] * (len(bits) - 1) + [1]
     for number in range(load.hits):
         value = random.randrange(100_000) if correlation.kind.startswith("value_") else None
         at = BASE + int(number * step)

@@ -6,9 +6,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from pipeline.correlate.clock import NEVER
 from pipeline.correlate.columns import Columns, Fresh
 from pipeline.correlate.content import Content
-from pipeline.correlate.correlation import Correlation
+from pipeline.correlate.correlation import NUMERIC, Correlation
 from pipeline.correlate.eager import EagerSweep, build_eager
 from pipeline.correlate.episode import Episode, Published, Superseded, merge_instants
 from pipeline.correlate.instants import Census, Instant, Referral
@@ -100,6 +101,7 @@ class Group:
     """
 
     __slots__ = (
+        "_asleep",
         "_census",
         "_eager",
         "cells",
@@ -115,7 +117,8 @@ class Group:
     def __init__(self, watch: Watch, key: tuple[str, ...]) -> None:
         self.watch = watch
         self.key = key
-        self.columns = Columns()
+        self.columns = Columns(numeric=watch.correlation.kind in NUMERIC)
+        self._asleep = True
         self.episodes: list[Episode] = []
         self.cells: dict[int, Content] = {}
         self.thin_above = watch.thinning.above
@@ -133,7 +136,13 @@ class Group:
 
     def feed(self, hits: list[Hit]) -> Step:
         """Take hits in, none before the settle line; what is new, and what there is to say at once."""
-        fresh = self.columns.insert(hits)
+        if self._asleep and len(hits) == 1 and self.columns.push(hits[0]):
+            # Most hits: no window is looked at, and nothing was said.
+            if not self.watch.waiting.over(self.columns):
+                return NOTHING
+            fresh: Fresh | None = Fresh(hits, [], NEVER, replaced=False)
+        else:
+            fresh = self.columns.insert(hits)
         if fresh is None:
             return NOTHING
         if self._census is not None and fresh.late:
@@ -157,6 +166,7 @@ class Group:
     def _wake(self) -> None:
         """From now on the condition may hold, and windows are looked at."""
         watch = self.watch
+        self._asleep = False
         if watch.eager:
             self._eager = build_eager(watch.correlation, watch.groups, referred=bool(watch.referrals))
         elif self.settling is None:

@@ -29,7 +29,7 @@ __all__ = ["Counters", "Shard", "Store"]
 
 REFRESH: Final = 5_000
 """Milliseconds of the settle line after which grown alerts are published again: a flood is one growing alert."""
-JOURNAL: Final = 32_768
+JOURNAL: Final = 65_536
 """Hits in the journal, and one for each entry, at which changed groups are written and it begins anew."""
 
 _Waiting = list[dict[Place, list[Hit]]]

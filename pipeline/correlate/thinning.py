@@ -45,6 +45,8 @@ class Thinning:
         counts = correlation.eager and correlation.kind in ("event_count", "value_count", "temporal")
         # Whoever refers to the rule counts its satisfied times, and thinning leaves only the first and last of many.
         self._lossless = counts and not referred
+        asked = len(correlation.references) if correlation.kind == "temporal" else correlation.least
+        self._most = 2 * (asked + correlation.min_organizations)
 
     def thin(self, columns: Columns, cells: dict[int, Content]) -> bool:
         """Drop what need not be kept and count it in the cell of its bucket; whether anything was dropped.
@@ -57,6 +59,9 @@ class Thinning:
         quota = max(LEAST_SAMPLE, self.above // 2 // max(1, len(buckets)))
         kept: list[Hit] = []
         for bucket, hits in buckets:
+            if len(hits) <= (self._most if self._lossless else quota):
+                kept += hits
+                continue
             wanted = self._deciding(hits) if self._lossless else _sample(hits, quota)
             wanted |= {0, len(hits) - 1}
             kept += [hits[index] for index in sorted(wanted)]
