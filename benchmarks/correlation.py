@@ -51,12 +51,12 @@ RULES: Final[dict[str, dict[str, Any]]] = {
         "comparisons": _at_least(3),
         "min_organizations": 2,
     },
-    "absence": {"kind": "temporal", "references": 3, "clauses": (Clause((0, 1), (2,)),)},
+    "absence": {"kind": "temporal", "references": 3, "clauses": (Clause((2,), (0,)),)},
     "value_sum": {"kind": "value_sum", "comparisons": _at_least(10**9)},
     "value_avg": {"kind": "value_avg", "comparisons": _at_least(10**9)},
     "value_percentile": {"kind": "value_percentile", "percentile": 95, "comparisons": _at_least(10**9)},
 }
-"""The counts that do not fire measure the window; the temporal ones complete now and then, as they do in life."""
+"""The counts that do not fire measure the window; of three references the last is rare, as the telling one is."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def rule(name: str) -> Correlation:
 
 
 def stream(correlation: Correlation, load: Load) -> Iterator[list[GroupHit]]:
-    """Batches of hits in the order of arrival. Of three references the last is rare."""
+    """Batches of hits in the order of arrival."""
     random = Random(7)
     step = SPAN / (load.per_span * load.groups)
     ordered = []

@@ -23,6 +23,7 @@ MAX_REWRITTEN: Final = 16
 """Superseded ids of one episode whose tombstones are rewritten when it settles; older ones stay links of a chain."""
 
 
+_NEVER_DUE: Final = 1 << 62
 EVICTION_PARTS: Final = 4
 """Old hits stay for up to this part of the timespan longer than they matter."""
 
@@ -228,18 +229,17 @@ class Group:
 
     def deadline(self, settled: int) -> int | None:
         """The first settle line at which there is something to do; None if there never is."""
-        due = []
-        if self.columns.times:
-            due.append(self.columns.times[0] + self.watch.timespan + self.watch.slack)
+        watch, times = self.watch, self.columns.times
+        due = times[0] + watch.timespan + watch.slack if times else _NEVER_DUE
         if self.episodes:
-            due.append(self.episodes[0].last + self.watch.gap + 1)
+            due = min(due, self.episodes[0].last + watch.gap + 1)
         if self.cells:
-            due.append((min(self.cells) + 1) * self.watch.thinning.width + self.watch.timespan)
+            due = min(due, (min(self.cells) + 1) * watch.thinning.width + watch.timespan)
         if self.settling is not None:
             following = self.settling.next_due(self.columns, settled)
             if following is not None:
-                due.append(following + 1)
-        return min(due, default=None)
+                due = min(due, following + 1)
+        return None if due == _NEVER_DUE else due
 
     def _news(self, earliest: int) -> list[Revision]:
         """Revisions of the episodes that something at `earliest` or later can have changed."""

@@ -218,7 +218,8 @@ class Shard:
                 self.counters.thinned_hits += group.thin()
             if group.pending:
                 self._pending.add(place)
-            if living.timer is None or step is not NOTHING or group.settling:
+            timer = living.timer
+            if timer is None or step is not NOTHING or (group.settling is not None and hits[0].time < timer):
                 self._arm(place, living, settled)
         return alerts
 
