@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -42,35 +42,40 @@ class Content(msgspec.Struct, array_like=True):
         if not hits:
             return
         self.count += len(hits)
-        members = self.members
+        found: dict[str, MemberSpread] = {}
+        valueless = 0
         for hit in hits:
             for member in hit.members if hit.also else (hit.member,):
-                spread = members.get(member)
+                spread = found.get(member)
                 if spread is None:
-                    members[member] = MemberSpread(hit.time, hit.time, 1)
+                    found[member] = MemberSpread(hit.time, hit.time, 1)
                 else:
-                    spread.first = min(spread.first, hit.time)
-                    spread.last = max(spread.last, hit.time)
+                    spread.last = hit.time
                     spread.count += 1
             if hit.value is None:
-                self.valueless += 1
+                valueless += 1
             if not hit.exact:
                 self.exact = False
+        self.valueless += valueless
+        self._add(found)
         self._sample(hits[:SAMPLE], hits[-SAMPLE:])
 
     def merge(self, other: Content) -> None:
         """Add what another content tells."""
         self.count += other.count
-        for member, theirs in other.members.items():
+        self._add(other.members)
+        self.exact = self.exact and other.exact
+        self.valueless += other.valueless
+        self._sample(other.earliest, other.latest)
+
+    def _add(self, members: Mapping[str, MemberSpread]) -> None:
+        for member, theirs in members.items():
             ours = self.members.get(member)
             if ours is None:
                 self.members[member] = MemberSpread(theirs.first, theirs.last, theirs.count)
             else:
                 ours.first, ours.last = min(ours.first, theirs.first), max(ours.last, theirs.last)
                 ours.count += theirs.count
-        self.exact = self.exact and other.exact
-        self.valueless += other.valueless
-        self._sample(other.earliest, other.latest)
 
     def spread(self) -> list[tuple[str, MemberSpread]]:
         """Members in the order in which they were hit."""
