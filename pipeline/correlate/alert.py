@@ -229,6 +229,7 @@ def _rule(rule: Detection | Correlation, links: Sequence[str], version: str) -> 
 
 
 def _evidence(hit: Hit, correlation: Correlation) -> Evidence:
+    references = correlation.references
     return Evidence.model_construct(
         member=hit.member,
         topic=hit.topic,
@@ -237,5 +238,5 @@ def _evidence(hit: Hit, correlation: Correlation) -> Evidence:
         line=hit.line,
         event_id=hit.event_id,
         time=to_rfc3339(hit.time),
-        rule=[correlation.references[position].title for position in positions_of(hit.mask)],
+        rule=[references[position].title for position in positions_of(hit.mask)],
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import attrgetter, itemgetter
 from typing import Final
 
 import msgspec
@@ -11,6 +13,10 @@ from schemas.hit import Hit
 
 SAMPLE: Final = 5
 """Earliest hits, and latest hits, that are kept whole."""
+
+
+_seen = attrgetter("member", "time")
+_also, _value, _exact = attrgetter("also"), attrgetter("value"), attrgetter("exact")
 
 
 class MemberSpread(msgspec.Struct, array_like=True):
@@ -42,22 +48,16 @@ class Content(msgspec.Struct, array_like=True):
         if not hits:
             return
         self.count += len(hits)
-        found: dict[str, MemberSpread] = {}
-        valueless = 0
-        for hit in hits:
-            for member in hit.members if hit.also else (hit.member,):
-                spread = found.get(member)
-                if spread is None:
-                    found[member] = MemberSpread(hit.time, hit.time, 1)
-                else:
-                    spread.last = hit.time
-                    spread.count += 1
-            if hit.value is None:
-                valueless += 1
-            if not hit.exact:
-                self.exact = False
-        self.valueless += valueless
-        self._add(found)
+        if any(map(_also, hits)):
+            seen = [(member, hit.time) for hit in hits for member in hit.members]
+        else:
+            seen = list(map(_seen, hits))
+        # Whole windows are folded whenever an alert is told: the later of equal keys wins, without a loop of our own.
+        last, first = dict(seen), dict(reversed(seen))
+        counts = Counter(map(itemgetter(0), seen))
+        self._add({member: MemberSpread(first[member], last[member], count) for member, count in counts.items()})
+        self.valueless += list(map(_value, hits)).count(None)
+        self.exact = self.exact and all(map(_exact, hits))
         self._sample(hits[:SAMPLE], hits[-SAMPLE:])
 
     def merge(self, other: Content) -> None:
