@@ -1,7 +1,7 @@
 """The correlation core alone on one core: hits/s per type, many groups, one hot group, and windows of growing size.
 
-    python -m benchmarks.correlation            the whole table
-    python -m benchmarks.correlation --quick    a tenth of the hits, for a profile
+    python -m benchmarks.correlation              the whole table
+    python -m benchmarks.correlation --scale 0.1  a tenth of the hits, for a first look
 
 CPU seconds of this process; building the hits is not measured, keeping the state is.
 """
@@ -146,7 +146,6 @@ def by_type(names: Sequence[str], scale: float) -> Table:
             measure(name, Load(1, 1_800, int(1_000_000 * scale)))[0],
         ]
         table.add_row(name, *(f"{rate / 1000:,.0f}" for rate in rates))
-        console.print(f"{name}: {[round(rate / 1000) for rate in rates]}")
     return table
 
 
@@ -157,17 +156,16 @@ def by_window(names: Sequence[str], scale: float) -> Table:
     for name in names:
         rates = [measure(name, Load(1, size, int(300_000 * scale)))[0] for size in sizes]
         table.add_row(name, *(f"{rate / 1000:,.0f}" for rate in rates))
-        console.print(f"{name}: {[round(rate / 1000) for rate in rates]}")
     return table
 
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the hits")
+    parser.add_argument("--scale", type=float, default=1.0, help="part of the hits")
     parser.add_argument("--type", action="append", choices=list(RULES), help="only these rows")
     options = parser.parse_args()
-    names, scale = options.type or list(RULES), 0.1 if options.quick else 1.0
+    names, scale = options.type or list(RULES), options.scale
     out = Console()
     out.print(by_type(names, scale))
     out.print(by_window(names, scale))

@@ -103,7 +103,8 @@ class Thinning:
 
     def _needed(self, hits: Sequence[Hit]) -> list[int]:
         """Positions of hits, from the start, until as much was seen as the condition can ask for."""
-        correlation = self._correlation
+        correlation, least = self._correlation, self._correlation.least
+        everything, spread = (1 << len(correlation.references)) - 1, correlation.min_organizations
         needed: list[int] = []
         weight, mask = 0, 0
         values: set[Scalar] = set()
@@ -111,21 +112,26 @@ class Thinning:
         for index, hit in enumerate(hits):
             wanted = False
             if correlation.kind == "event_count":
-                wanted = weight < correlation.least
+                wanted = weight < least
                 weight += hit.weight
+                seen = weight >= least
             elif correlation.kind == "value_count":
-                wanted = hit.value is not None and hit.value not in values and len(values) < correlation.least
+                wanted = hit.value is not None and hit.value not in values
                 if wanted:
                     values.add(hit.value)
+                seen = len(values) >= least
             else:
                 wanted = hit.mask & ~mask != 0
                 mask |= hit.mask
-            hit_groups = {self._groups.get(member, member) for member in hit.members}
-            if len(organizations) < correlation.min_organizations and not hit_groups <= organizations:
-                organizations |= hit_groups
-                wanted = True
+                seen = mask == everything
+            if len(organizations) < spread:
+                groups = {self._groups.get(member, member) for member in hit.members}
+                wanted = wanted or not groups <= organizations
+                organizations |= groups
             if wanted:
                 needed.append(index)
+            if seen and len(organizations) >= spread:
+                break
         return needed
 
 
