@@ -111,6 +111,7 @@ def test_the_keyboard_alone_finds_and_opens_an_alert_and_comes_back_to_it(page: 
     assert wanted == ids[1]
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(f"/alerts/{wanted}$"))
+    page.wait_for_load_state()
     page.keyboard.press("g")
     page.keyboard.press("q")
     expect(page.locator("tr.cur")).to_have_attribute("data-id", wanted)
@@ -282,6 +283,7 @@ def test_the_keyboard_alone_works_an_alert_from_open_to_closed(page: Page) -> No
     expect(page.locator("#outcome")).to_have_text("Done: 1")
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_contain_text("DDoS alarms")
+    page.wait_for_load_state()
     page.keyboard.press("c")
     page.keyboard.type("False")
     page.keyboard.press("Tab")
@@ -289,6 +291,7 @@ def test_the_keyboard_alone_works_an_alert_from_open_to_closed(page: Page) -> No
     page.keyboard.press("Enter")
     expect(page.locator(".history")).to_contain_text("a load test of ours")
     expect(page.locator(".history")).to_contain_text("False positive")
+    page.wait_for_load_state()
     page.keyboard.press("g")
     page.keyboard.press("q")
     expect(page.locator("#queue")).to_be_visible()
