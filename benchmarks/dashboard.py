@@ -1,7 +1,7 @@
 """The dashboard over a full index: how fast alerts are indexed, and how long the server takes for each page.
 
-Run `python -m benchmarks.dashboard`; it starts an Elasticsearch of its own and removes it. `JSOC_BENCH_ALERTS` (200,000)
-sets how many alerts there are; a tenth of them is closed.
+Run `python -m benchmarks.dashboard`; it starts an Elasticsearch of its own and removes it. `JSOC_BENCH_ALERTS`
+(200,000) sets how many alerts there are; a tenth of them is closed.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def close_some(settings: StackSettings) -> None:
 
 def pages(settings: StackSettings, alert: str) -> Iterator[tuple[str, list[float]]]:
     """Each page's server time, ms: rendering and every question to the index included, the network not."""
-    secrets = settings.home / "dashboard-secrets"
+    secrets = settings.secrets
     config = DashboardSettings(
         elasticsearch=elasticsearch_connection(settings, "dashboard"),
         kafka=kafka_connection(settings, "dashboard"),
