@@ -50,7 +50,12 @@ class SharedAnswers:
             made, answer = self._kept.get(key, (float("-inf"), None))
             if self._now() - made <= KEEP_SECONDS:
                 return answer
-            answer = ask()
+            try:
+                answer = ask()
+            except BaseException:
+                with self._lock:
+                    self._turns.pop(key, None)
+                raise
             with self._lock:
                 self._kept.pop(key, None)
                 self._kept[key] = (self._now(), answer)

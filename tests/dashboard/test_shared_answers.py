@@ -36,6 +36,7 @@ def test_a_failure_is_told_to_everybody_and_kept_for_nobody() -> None:
     index.away = True
     with pytest.raises(ConnectionError_):
         shared.find(AlertQuery())
+    assert shared._turns == {}
     index.away = False
     assert shared.find(AlertQuery()).total == 1
 
