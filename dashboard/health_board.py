@@ -86,7 +86,7 @@ class HealthBoard:
                 known = self._beats.get(member)
                 if known is None or record.timestamp >= known.at:
                     self._beats[member] = _Beat(record.timestamp, message)
-            else:
+            elif isinstance(message, PartitionAccount):
                 self._count(message, record.timestamp)
 
     def lines(self, members: Iterable[Member], now: int) -> list[MemberLine]:

@@ -184,13 +184,14 @@ class Forwarder:
         self._positions.save({name: one.source.state() for name, one in self._inputs.items()})
 
     def _send_heartbeat(self, shipper: Shipper) -> None:
-        troubles = [one.source.trouble for one in self._inputs.values() if one.source.trouble]
+        inputs = [one.count() for one in self._inputs.values()]
+        troubles = [one.trouble for one in inputs if one.trouble]
         beat = Heartbeat(
             timestamp=to_rfc3339(now_ms()),
             member=self._settings.member,
             agent=agent_version(),
-            inputs=[one.counters for one in self._inputs.values()],
-            spool_bytes=shipper.waiting_bytes,
+            inputs=inputs,
+            spool_bytes=shipper.waiting_bytes + sum(one.spool_bytes for one in inputs),
             policy=self._policy,
             last_error=shipper.last_error or "; ".join(troubles)[:300] or self._last_error,
         )

@@ -13,7 +13,9 @@ from typing import Final
 import click
 import structlog
 
-from connectors.forwarder.check import Finding, Trial, Verdict, check_forwarder, load_forwarder, try_lines
+from connectors.forwarder.check import check_forwarder, load_forwarder
+from connectors.forwarder.dry_run import Trial, try_lines
+from connectors.forwarder.findings import Finding, Verdict
 from connectors.mapping.compiled import Dropped, Refused
 from schemas.errors import printable
 

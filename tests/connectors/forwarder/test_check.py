@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from connectors.forwarder.check import Finding, check_forwarder, load_forwarder, newest_lines, try_lines
+from connectors.forwarder.check import check_forwarder, load_forwarder
+from connectors.forwarder.dry_run import newest_lines, try_lines
+from connectors.forwarder.findings import Finding
 from connectors.mapping.library import find_mapping
 from schemas.errors import ConfigError
 from tests.connectors.forwarder.bench import LOGOUT, Bench
@@ -87,9 +89,9 @@ def test_a_mistake_in_the_configuration_is_told_with_file_line_and_key(
     ("change", "told"),
     [
         ({"timezone": "Mars/Olympus"}, "time zone"),
-        ({"path": None}, "needs a path"),
-        ({"type": "stdin"}, "has none"),
-        ({"type": "tape"}, "'file'"),
+        ({"path": None}, "path"),
+        ({"type": "stdin"}, "Extra inputs"),
+        ({"type": "tape"}, "one of file, backfill"),
         ({"name": "a b"}, "pattern"),
     ],
 )

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +17,7 @@ from schemas.errors import ConfigError
 from schemas.event import Event, Origin, read_record
 from schemas.health import Heartbeat, health_from_json
 from schemas.logsource import derive_logsource
-from tests.connectors.forwarder.bench import LOGIN, LOGOUT, Bench, until
+from tests.connectors.forwarder.bench import LOGIN, LOGOUT, Bench, Running, until
 from tests.connectors.forwarder.fake_broker import FakeBroker
 
 
@@ -243,3 +245,67 @@ def test_after_a_kill_the_unacknowledged_part_comes_again_with_the_same_ids(benc
     again = ids(broker.events())
     assert 0 < len(again) < len(before)
     assert again == before[len(before) - len(again) :]
+
+
+def with_listeners(bench: Bench) -> None:
+    token = bench.folder / "token"
+    token.write_text("secret", encoding="utf-8")
+    token.chmod(0o600)
+    common = {"mapping": "customer-portal", "listen": "127.0.0.1:0"}
+    bench.data["spool"] = {"max_bytes": "8MiB"}
+    bench.data["inputs"] += [
+        {"name": "bus", "type": "syslog", "transport": "tcp", **common},
+        {"name": "app", "type": "http", "token_file": str(token), **common},
+    ]
+
+
+def address_of(forwarder: Forwarder, name: str) -> tuple[str, int]:
+    host, port = forwarder._inputs[name].source._feeder.address  # type: ignore[attr-defined]
+    return host, port
+
+
+def test_what_came_over_the_network_waits_on_the_disk_for_the_broker_and_is_sent_once(
+    bench: Bench, broker: FakeBroker
+) -> None:
+    with_listeners(bench)
+    broker.away = True
+    forwarder = Forwarder(bench.settings(), broker.connect)
+    bus, app = address_of(forwarder, "bus"), address_of(forwarder, "app")
+    running = Running(forwarder)
+    with socket.create_connection(bus) as sender:
+        sender.sendall("".join(LOGIN.format(number) for number in range(100)).encode())
+    connection = http.client.HTTPConnection(*app, timeout=30)
+    connection.request("POST", "/", LOGIN.format(1000), {"Authorization": "Bearer secret"})
+    assert connection.getresponse().status == 200
+    until(lambda: forwarder._inputs["bus"].source.spool.waiting_bytes > 8000)  # type: ignore[attr-defined]
+    running.stop()
+    assert broker.events() == []
+
+    broker.away = False
+    running = bench.start(broker)
+    running.wait_until(lambda: len(broker.events()) == 101)
+    running.stop()
+    assert [one.spool_bytes for one in heartbeat(broker).inputs] == [0, 0, 0]
+    running = bench.start(broker)
+    bench.log_logins(1)
+    running.wait_until(lambda: len(broker.events()) == 102)
+    running.stop()
+    assert len(set(ids(broker.events()))) == 102
+
+
+def test_a_sources_order_is_kept_through_the_spool(bench: Bench, broker: FakeBroker) -> None:
+    with_listeners(bench)
+    forwarder = Forwarder(bench.settings(), broker.connect)
+    bus = address_of(forwarder, "bus")
+    running = Running(forwarder)
+    with socket.create_connection(bus) as sender:
+        for number in range(3000):
+            sender.sendall(
+                LOGIN.format(0)
+                .replace("02:00:00Z", f"{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}Z")
+                .encode()
+            )
+    running.wait_until(lambda: len({event["event.id"] for event in broker.events()}) == 3000)
+    running.stop()
+    times = [event["@timestamp"] for event in broker.events()]
+    assert times == sorted(times)
