@@ -87,6 +87,7 @@ def log_in(page: Page, address: str, password_file: Path) -> None:
     page.get_by_label("Password").fill(password_file.read_text().strip())
     page.get_by_role("button", name="Log in").click()
     expect(page).to_have_title(re.compile("Queue"))
+    page.wait_for_load_state()  # keys pressed before the scripts are there would be lost
     page.wait_for_load_state("load")  # the title is there before the scripts that listen for keys
 
 
@@ -139,6 +140,7 @@ def test_filters_narrow_the_list_and_stay_in_the_address(page: Page) -> None:
     page.locator("#filters summary", has_text="Level").click()
     page.locator("#filters input[name=level][value=high]").uncheck()
     expect(page.locator("#summary")).to_have_text("2 alerts")
+    page.wait_for_load_state()
     page.keyboard.press("/")
     page.keyboard.type("web shell")
     page.keyboard.press("Enter")
@@ -296,6 +298,7 @@ def test_the_keyboard_alone_works_an_alert_from_open_to_closed(page: Page) -> No
     page.keyboard.press("g")
     page.keyboard.press("q")
     expect(page.locator("#queue")).to_be_visible()
+    page.wait_for_load_state()
     assert wanted not in shown(page)
 
 
