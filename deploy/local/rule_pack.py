@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -36,18 +37,24 @@ def build_rule_pack(settings: StackSettings, tell: Callable[[str], None], pinned
         RuleError: a rule that cannot be honoured.
         ConfigError: the pinned pack cannot be read.
     """
-    from pipeline.rulepack import RulePack, build_pack, read_pack  # pySigma takes a second to import
+    from pipeline.rule_cache import RuleCache  # pySigma takes a second to import
+    from pipeline.rulepack import RulePack, build_pack, read_pack
 
     registry = registry_of(settings)
     if pinned is not None:
         rules = read_pack(pinned)
         return RulePack(rules.detections, rules.correlations, registry)
     exceptions = exceptions_folder(settings)
-    return build_pack(
+    cache = RuleCache(settings.home / "cache")
+    pack = build_pack(
         [project_root() / "rules" / "sigma", *settings.rules, *([exceptions] if exceptions.is_dir() else [])],
         registry,
         on_too_few=lambda problem: tell(f"left out for now: {problem}"),
+        cache=cache,
     )
+    with suppress(OSError):  # then the next build compiles anew
+        cache.save()
+    return pack
 
 
 def pinned_pack(settings: StackSettings) -> Path | None:

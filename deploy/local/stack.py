@@ -41,7 +41,7 @@ from deploy.local.settings import StackSettings
 from deploy.local.steps import Observer, Progress, Step, run_steps, wait_until
 from schemas.errors import ConfigError, printable
 
-_DATA: Final = ("etc", "secrets", "logs", "kafka", "elasticsearch", "flink", "demo")
+_DATA: Final = ("etc", "secrets", "logs", "kafka", "elasticsearch", "flink", "demo", "cache")
 _JOB_SECONDS: Final = 300.0
 _SERVERS: Final = frozenset({"jobmanager", "elasticsearch", "kafka"})
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.progress import shown
-from pipeline.cli.rule_loading import load_plans, rule_progress, tell_problem
+from pipeline.cli.rule_loading import load_plans, rule_progress, save_cache, tell_problem
 from pipeline.detect.compile import compile_detections
 from pipeline.detect.explain import explain as explain_match
 from pipeline.detect.explain import lines_of
@@ -22,6 +22,7 @@ from pipeline.detect.load import load_documents
 from pipeline.detect.placeholders import load_placeholders
 from pipeline.detect.plan import DetectionPlan
 from pipeline.detect.records import read_file
+from pipeline.rule_cache import RuleCache, user_cache
 from pipeline.rulepack import build_pack, check_correlations
 from schemas.errors import ConfigError, RuleError, printable
 from schemas.event import Fields
@@ -99,10 +100,16 @@ def list_rules(paths: tuple[Path, ...], form: str) -> None:
     table.add_column("level", no_wrap=True)
     table.add_column("title", overflow="fold")
     table.add_column("log source", overflow="fold")
+    table.add_column("author, licence", overflow="fold")
+    table.add_column("source", overflow="fold")
     table.add_column("id", no_wrap=True)
     for plan in plans:
         level = Text(plan.level, _LEVEL_STYLES.get(plan.level, ""))
-        table.add_row(level, Text(printable(plan.title)), Text(str(plan.logsource)), Text(plan.id, "dim"))
+        credit = Text(printable(", ".join(filter(None, (plan.author, plan.license)))))
+        source = Text(printable(plan.source), "dim")
+        table.add_row(
+            level, Text(printable(plan.title)), Text(str(plan.logsource)), credit, source, Text(plan.id, "dim")
+        )
     # A pipe has no width; rules are not to be folded for it.
     Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
 
@@ -128,19 +135,27 @@ def _summary(plan: DetectionPlan) -> dict[str, Any]:
 @_members
 @_placeholders
 @click.option("--skip-unsupported", is_flag=True, help="Leave out rules that cannot be honoured; each is named.")
+@click.option("--cache", "cache_folder", type=Path, help="Folder of compiled rules.  [default: ~/.cache/jointsoc]")
+@click.option("--no-cache", is_flag=True, help="Compile every rule anew, and remember none.")
 def build(
     paths: tuple[Path, ...],
     output: Path,
     members: Path | None,
     placeholders: Path | None,
     skip_unsupported: bool,  # noqa: FBT001 - click
+    cache_folder: Path | None,
+    no_cache: bool,  # noqa: FBT001 - click
 ) -> None:
     """Compile rules and member registry into one pack. Exit code 2 if a rule cannot be honoured.
+
+    The same rules and members give the same bytes. Rules whose files did not change since an earlier build are not
+    compiled again.
 
     \b
     Example:
       jsoc rules build rules/sigma --members members.yml -o rules.pack
     """
+    cache = None if no_cache else RuleCache(cache_folder or user_cache())
     with rule_progress() as progress:
         pack = build_pack(
             paths,
@@ -149,8 +164,11 @@ def build(
             placeholders=load_placeholders(placeholders) if placeholders else None,
             on_progress=progress,
             on_problem=tell_problem,
+            cache=cache,
         )
     pack.write(output)
+    if cache is not None:
+        save_cache(cache)
     click.echo(f"{output}: version {pack.version}", err=True)
     click.echo(f"{len(pack.detections)} detections, {len(pack.correlations)} correlations", err=True)
 
