@@ -16,6 +16,7 @@ from pipeline.detect.load import load_documents
 from pipeline.detect.placeholders import load_placeholders
 from pipeline.detect.plan import DetectionPlan
 from pipeline.detect.taxonomy import TAXONOMIES, Taxonomy
+from pipeline.rule_cache import RuleCache
 from pipeline.rulepack import is_pack, read_pack
 from schemas.errors import ConfigError, RuleError, printable
 
@@ -46,6 +47,14 @@ def rule_progress() -> Iterator[Callable[[int, int], None]]:
 def tell_problem(problem: RuleError) -> None:
     """One line on stderr for a rule that was left out."""
     click.echo(f"skipped: {problem}", err=True)
+
+
+def save_cache(cache: RuleCache) -> None:
+    """Save what was compiled; a folder that cannot be written makes the next build slower, and is told."""
+    try:
+        cache.save()
+    except OSError as error:
+        click.echo(f"the compiled rules are not remembered: {error}", err=True)
 
 
 def load_plans(

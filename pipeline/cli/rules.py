@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.progress import shown
-from pipeline.cli.rule_loading import load_plans, rule_progress, taxonomy_option, tell_problem
+from pipeline.cli.rule_loading import load_plans, rule_progress, save_cache, taxonomy_option, tell_problem
 from pipeline.cli.rules_coverage import coverage
 from pipeline.detect.compile import compile_detections
 from pipeline.detect.explain import explain as explain_match
@@ -24,6 +24,7 @@ from pipeline.detect.placeholders import load_placeholders
 from pipeline.detect.plan import DetectionPlan
 from pipeline.detect.records import read_file
 from pipeline.detect.taxonomy import TAXONOMIES, Taxonomy
+from pipeline.rule_cache import RuleCache, user_cache
 from pipeline.rulepack import build_pack, check_correlations
 from schemas.errors import ConfigError, RuleError, printable
 from schemas.event import Fields
@@ -104,10 +105,16 @@ def list_rules(paths: tuple[Path, ...], form: str) -> None:
     table.add_column("level", no_wrap=True)
     table.add_column("title", overflow="fold")
     table.add_column("log source", overflow="fold")
+    table.add_column("author, licence", overflow="fold")
+    table.add_column("source", overflow="fold")
     table.add_column("id", no_wrap=True)
     for plan in plans:
         level = Text(plan.level, _LEVEL_STYLES.get(plan.level, ""))
-        table.add_row(level, Text(printable(plan.title)), Text(str(plan.logsource)), Text(plan.id, "dim"))
+        credit = Text(printable(", ".join(filter(None, (plan.author, plan.license)))))
+        source = Text(printable(plan.source), "dim")
+        table.add_row(
+            level, Text(printable(plan.title)), Text(str(plan.logsource)), credit, source, Text(plan.id, "dim")
+        )
     # A pipe has no width; rules are not to be folded for it.
     Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
 
@@ -140,6 +147,8 @@ def _summary(plan: DetectionPlan) -> dict[str, Any]:
     help="Field names of the events: as rules write them, ECS, or each event's own.",
 )
 @click.option("--skip-unsupported", is_flag=True, help="Leave out rules that cannot be honoured; each is named.")
+@click.option("--cache", "cache_folder", type=Path, help="Folder of compiled rules.  [default: ~/.cache/jointsoc]")
+@click.option("--no-cache", is_flag=True, help="Compile every rule anew, and remember none.")
 def build(
     paths: tuple[Path, ...],
     output: Path,
@@ -147,13 +156,19 @@ def build(
     placeholders: Path | None,
     taxonomy: Taxonomy,
     skip_unsupported: bool,  # noqa: FBT001 - click
+    cache_folder: Path | None,
+    no_cache: bool,  # noqa: FBT001 - click
 ) -> None:
     """Compile rules and member registry into one pack. Exit code 2 if a rule cannot be honoured.
+
+    The same rules and members give the same bytes. Rules whose files did not change since an earlier build are not
+    compiled again.
 
     \b
     Example:
       jsoc rules build rules/sigma --members members.yml -o rules.pack
     """
+    cache = None if no_cache else RuleCache(cache_folder or user_cache())
     with rule_progress() as progress:
         pack = build_pack(
             paths,
@@ -163,8 +178,11 @@ def build(
             taxonomy=taxonomy,
             on_progress=progress,
             on_problem=tell_problem,
+            cache=cache,
         )
     pack.write(output)
+    if cache is not None:
+        save_cache(cache)
     click.echo(f"{output}: version {pack.version}", err=True)
     click.echo(f"{len(pack.detections)} detections, {len(pack.correlations)} correlations", err=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.detect.filters import Filter, apply_filters, compile_filter, logsource_of
@@ -14,6 +15,8 @@ from schemas.rule_document import RuleDocument
 
 Progress = Callable[[int, int], None]
 """Called with how many documents are done, and of how many."""
+Place = tuple[Path, int]
+"""File and first line of a document."""
 
 
 class Compiled(NamedTuple):
@@ -29,6 +32,7 @@ def compile_detections(
     placeholders: Placeholders | None = None,
     taxonomy: Taxonomy = "sigma",
     on_progress: Progress | None = None,
+    known: dict[Place, DetectionPlan] | None = None,
 ) -> Compiled:
     """Compile every detection among the documents, with the filters among them; correlations are left to others.
 
@@ -39,7 +43,9 @@ def compile_detections(
         placeholders: values for `expand`.
         taxonomy: the field names that events have; rules of Sigma's are mapped for others.
         on_progress: told after every document.
+        known: plans that were compiled before, each without filters; what is compiled now is added.
     """
+    known = {} if known is None else known
     wanted = [document for document in documents if document.kind != "correlation"]
     plans: dict[str, DetectionPlan] = {}
     filters: list[Filter] = []
@@ -49,7 +55,10 @@ def compile_detections(
             if document.kind == "filter":
                 filters.append(compile_filter(document, placeholders or {}, taxonomy))
             else:
-                _add(compile_detection(document, placeholders or {}, taxonomy), plans, document)
+                place = document.path, document.line
+                if place not in known:
+                    known[place] = compile_detection(document, placeholders or {}, taxonomy)
+                _add(known[place], plans, document)
         except RuleError as problem:
             problems.append(problem)
         if on_progress:
