@@ -11,11 +11,22 @@ from connectors.forwarder.settings import INTERNAL_NETWORKS, Network
 from connectors.located_yaml import Place
 from connectors.mapping.conditions import MatchFields, all_of, condition_test
 from connectors.mapping.convert import Convert, account, conversion, plain
-from connectors.mapping.document import Condition, Content, Like, MappingDocument, Move, Pseudonym, RegexParse, Rule
+from connectors.mapping.document import (
+    Condition,
+    Content,
+    GrokParse,
+    Like,
+    MappingDocument,
+    Move,
+    Pseudonym,
+    RegexParse,
+    Rule,
+)
 from connectors.mapping.find import Find, first_of
 from connectors.mapping.moments import ReadTime, time_reader
-from connectors.mapping.parse import Parsed, Unparsed, line_parser
+from connectors.mapping.parse import Parsed, Skipped, Unparsed, line_parser
 from connectors.mapping.patterns import Pattern
+from connectors.mapping.syslog import SYSLOG_FIELDS
 from connectors.pseudonyms import Pseudonyms
 from schemas.times import now_ms, to_rfc3339
 
@@ -114,6 +125,8 @@ class CompiledMapping:
             data = self._parse(raw)
         except Unparsed as unparsed:
             return Refused(unparsed.reason, unparsed.detail), None
+        except Skipped as skipped:
+            return Dropped(skipped.reason), None
         for rule in self._rules:
             matched = rule.match(data)
             if matched is not None:
@@ -201,9 +214,9 @@ class CompiledMapping:
     def _check_sources(self) -> None:
         """Where the pattern names all the fields there are, a field it does not name is a mistake."""
         parse = self.document.parse
-        if not isinstance(parse, RegexParse):
+        if not isinstance(parse, RegexParse | GrokParse):
             return
-        known = Pattern(parse.pattern).names
+        known = Pattern(parse.pattern).names | (SYSLOG_FIELDS if parse.behind == "syslog" else frozenset())
         for index, time in enumerate(self.document.time):
             _check_known(("time", index), (time.source,), known)
         everywhere = known
