@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,7 +13,7 @@ from connectors.forwarder.normalise import Normaliser
 from connectors.forwarder.settings import ForwarderSettings
 from connectors.mapping.compiled import CompiledMapping, Surroundings
 from connectors.mapping.library import MappingFile, find_mapping
-from connectors.pseudonyms import Pseudonyms, read_key
+from connectors.pseudonyms import KeyName, OldPseudonyms, Pseudonyms, read_key
 from connectors.sources.kinds import open_source
 from connectors.sources.line import Source
 from connectors.sources.spooled import SpooledSource
@@ -48,8 +49,17 @@ def load_pseudonyms(settings: ForwarderSettings) -> Pseudonyms:
     Raises:
         ConfigError: a key file is missing, readable by others, or holds no key.
     """
-    federation = settings.keys.federation
-    return Pseudonyms(read_key(settings.keys.institution), None if federation is None else read_key(federation))
+    keys = settings.keys
+    previous = None
+    if keys.previous is not None:
+        files: dict[KeyName, Path | None] = {
+            "institution": keys.previous.institution,
+            "federation": keys.previous.federation,
+        }
+        secrets = {name: read_key(path) for name, path in files.items() if path is not None}
+        previous = OldPseudonyms(keys.previous.epoch, secrets)
+    federation = None if keys.federation is None else read_key(keys.federation)
+    return Pseudonyms(read_key(keys.institution), federation, previous)
 
 
 def compile_mapping(

@@ -225,4 +225,5 @@ def _policy_of(settings: ForwarderSettings, inputs: dict[str, Input]) -> str:
     """A hash of all that decides what leaves: mappings, inputs, internal networks, key epoch."""
     rules = settings.model_dump_json(include={"inputs", "internal_networks", "member"})
     digests = [one.mapping_digest for one in inputs.values()]
-    return sha256("\n".join([rules, str(settings.keys.epoch), *digests]).encode()).hexdigest()[:32]
+    epochs = [str(settings.keys.epoch), str(settings.keys.previous and settings.keys.previous.epoch)]
+    return sha256("\n".join([rules, *epochs, *digests]).encode()).hexdigest()[:32]

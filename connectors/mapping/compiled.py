@@ -180,7 +180,9 @@ class CompiledMapping:
             constants |= content.set
             moves |= self._compile_content(prefix, content)
         if any(name in content.hmac for content in (self.document, rule) for name in moves):
-            constants["jointsoc.key_epoch"] = self._around.epoch
+            previous = self._around.pseudonyms.previous
+            epoch = self._around.epoch
+            constants["jointsoc.key_epoch"] = epoch if previous is None else [epoch, previous.epoch]
         return _Rule(match, None, constants, tuple(moves.values()))
 
     def _compile_content(self, place: Place, content: Content) -> dict[str, _Move]:
@@ -265,7 +267,7 @@ def _check_known(place: Place, sources: tuple[str, ...], known: frozenset[str]) 
 def _pseudonymiser(pseudonyms: Pseudonyms, pseudonym: Pseudonym) -> Convert:
     prepare = plain if pseudonym.convert == "text" else account
 
-    def convert(value: object) -> str | None:
-        return pseudonyms.of(pseudonym.key, pseudonym.kind, prepare(value))
+    def convert(value: object) -> str | list[str] | None:
+        return pseudonyms.under_all_keys(pseudonym.key, pseudonym.kind, prepare(value))
 
     return convert

@@ -309,3 +309,26 @@ def test_a_sources_order_is_kept_through_the_spool(bench: Bench, broker: FakeBro
     running.stop()
     times = [event["@timestamp"] for event in broker.events()]
     assert times == sorted(times)
+
+
+def test_during_a_change_of_keys_the_centre_sees_one_person_under_both(bench: Bench, broker: FakeBroker) -> None:
+    bench.log_logins(1)
+    running = bench.start(broker)
+    running.wait_until(lambda: len(broker.events()) == 1)
+    running.stop()
+    new = bench.folder / "new.secret"
+    new.write_text("e" * 64, encoding="utf-8")
+    new.chmod(0o600)
+    old_file = bench.data["keys"]["federation"]
+    bench.data["keys"] |= {"federation": str(new), "epoch": 2, "previous": {"federation": old_file, "epoch": 1}}
+    bench.log_logins(1)
+    running = bench.start(broker)
+    running.wait_until(lambda: len(broker.events()) == 2)
+    running.stop()
+    before, during = broker.events()
+    assert during["user.hash"][1] == before["user.hash"] != during["user.hash"][0]
+    assert (before["jointsoc.key_epoch"], during["jointsoc.key_epoch"]) == (1, [2, 1])
+    assert during["related.user"] == during["user.hash"]
+    (value,) = broker.messages("events.kestrel-bank")[1:]
+    (event,) = read_record(value, Origin("events.kestrel-bank", 0, 0, 1_795_399_200_000), lateness=3_600_000)
+    assert isinstance(event, Event)
