@@ -40,18 +40,21 @@ def forward() -> None:
 def run(config: Path) -> None:
     """Forward until SIGTERM; then flush and remember the positions. Logs JSON lines to stderr.
 
+    SIGHUP reads the configuration, the mappings and the keys again; where something is wrong, the old ones stay.
+
     \b
     Example:
       jsoc forward run --config /etc/jointsoc/forwarder.yml
     """
-    from connectors.forwarder.process import run_forwarder
+    from connectors.forwarder.process import Forwarder
 
     _log_json()
-    settings = load_forwarder(config)
+    forwarder = Forwarder(load_forwarder(config))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    run_forwarder(settings, stop)
+    signal.signal(signal.SIGHUP, lambda *_: forwarder.reload(lambda: load_forwarder(config)))
+    forwarder.run(stop)
 
 
 @forward.command()
