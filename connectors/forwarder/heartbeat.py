@@ -16,6 +16,7 @@ from connectors.certificates import expires
 from connectors.forwarder.input_settings import HttpInput, SyslogInput
 from connectors.forwarder.inputs import Input
 from connectors.forwarder.settings import ForwarderSettings
+from connectors.mapping.library import find_mapping
 from schemas.errors import ConfigError
 from schemas.health import Heartbeat
 from schemas.times import now_ms, to_rfc3339
@@ -39,7 +40,7 @@ class Pulse:
         self._member = settings.member
         self._inputs = inputs
         self._files = certificate_files(settings)
-        self.policy = policy_hash(settings, inputs.values())
+        self.policy = policy_hash(settings, [one.mapping_digest for one in inputs.values()])
         self.last_error = ""
         self._certificates: dict[str, str] = {}
         self._next_look = 0.0
@@ -92,11 +93,20 @@ def agent_version() -> str:
         return "unknown"
 
 
-def policy_hash(settings: ForwarderSettings, inputs: Iterable[Input]) -> str:
+def policy_of(settings: ForwarderSettings) -> str:
+    """The hash a forwarder with this configuration sends.
+
+    Raises:
+        ConfigError: a mapping that is not there, or damaged.
+    """
+    return policy_hash(settings, [find_mapping(one.mapping).digest for one in settings.inputs])
+
+
+def policy_hash(settings: ForwarderSettings, mapping_digests: Iterable[str]) -> str:
     """A hash of all that decides what leaves: mappings, inputs, internal networks, key epochs."""
     rules = settings.model_dump_json(include={"inputs", "internal_networks", "member"})
     epochs = [str(settings.keys.epoch), str(settings.keys.previous and settings.keys.previous.epoch)]
-    return sha256("\n".join([rules, *epochs, *(one.mapping_digest for one in inputs)]).encode()).hexdigest()[:32]
+    return sha256("\n".join([rules, *epochs, *mapping_digests]).encode()).hexdigest()[:32]
 
 
 def certificate_files(settings: ForwarderSettings) -> tuple[Path, ...]:

@@ -65,13 +65,16 @@ def replayed(folder: Path) -> set[str]:
     return set(path.read_text(encoding="ascii").split()) if path.exists() else set()
 
 
-def replay(settings: ForwarderSettings, letters: list[Letter], send: Callable[[bytes], None]) -> Iterator[Attempt]:
+def replay(
+    settings: ForwarderSettings, letters: list[Letter], send: Callable[[bytes], None], *, remember: bool = True
+) -> Iterator[Attempt]:
     """Map letters again and send those that become events; they keep the ids they would have had.
 
     Args:
         settings: the configuration, with the mended mapping.
         letters: which.
         send: sends one event and returns when it is acknowledged.
+        remember: note which were sent, so that they are not listed again.
 
     Raises:
         ConfigError: a mapping or a key is not as it must be.
@@ -85,7 +88,7 @@ def replay(settings: ForwarderSettings, letters: list[Letter], send: Callable[[b
     }
     for letter in letters:
         attempt = _attempt(letter, normalisers.get(letter.input), send)
-        if attempt.sent:
+        if attempt.sent and remember:
             with (settings.state_dir / REPLAYED_NAME).open("a", encoding="ascii") as file:
                 file.write(letter.id + "\n")
         yield attempt

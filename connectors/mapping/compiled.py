@@ -120,6 +120,24 @@ class CompiledMapping:
         origins["@timestamp"] = " or ".join(time.source for time in self.document.time)
         return outcome, origins
 
+    def unused(self, raw: bytes) -> list[str]:
+        """Names of the fields a line has and no rule that decides about it uses: what stays at home."""
+        try:
+            data = self._parse(raw)
+        except (Unparsed, Skipped):
+            return []
+        deciding = next((number for number, rule in enumerate(self._rules) if rule.match(data) is not None), None)
+        used = {time.source for time in self.document.time}
+        for rule in self.document.rules:
+            used.update(rule.match)
+        contents: list[Content] = [self.document]
+        if deciding is not None:
+            contents.append(self.document.rules[deciding])
+        for content in contents:
+            used.update(*(move.source for move in content.map.values()))
+            used.update(*(move.source for move in content.hmac.values()))
+        return sorted(_names(data, "") - used)
+
     def _decide(self, raw: bytes) -> tuple[Outcome, _Rule | None]:
         try:
             data = self._parse(raw)
@@ -243,6 +261,16 @@ class MappingFault(Exception):
     def __init__(self, place: Place, problem: str) -> None:
         self.place, self.problem = place, problem
         super().__init__(place, problem)
+
+
+def _names(data: Parsed, prefix: str) -> set[str]:
+    """Dotted names of all fields, lists looked into."""
+    names: set[str] = set()
+    for key, value in data.items():
+        items = value if isinstance(value, list) else [value]
+        inner = {name for item in items if isinstance(item, dict) for name in _names(item, f"{prefix}{key}.")}
+        names |= inner or {prefix + key}
+    return names
 
 
 def _guarded(place: Place, make: Callable[[], Made]) -> Made:
