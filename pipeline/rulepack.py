@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from pipeline.correlate.chaining import referred_by
 from pipeline.correlate.rule import Correlation, compile_correlations
 from pipeline.detect.compile import compile_detections
 from pipeline.detect.load import load_documents
@@ -76,13 +77,17 @@ class RulePack:
         """Member id -> corporate group."""
         return self._registry.groups()
 
+    def fingerprints(self) -> dict[str, str]:
+        """Correlation id -> fingerprint of what decides when it fires."""
+        return {correlation.id: correlation.fingerprint for correlation in self.correlations}
+
     def to_bytes(self) -> bytes:
         """The pack as it is stored."""
         return MAGIC + self.version.encode() + b"\n" + self._payload
 
     def write(self, path: Path) -> None:
         """Write the pack, whole or not at all."""
-        draft = path.with_name(path.name + ".draft")
+        draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
         with draft.open("wb") as file:
             file.write(self.to_bytes())
             file.flush()
@@ -127,7 +132,9 @@ def build_pack(
         if on_problem:
             on_problem(problem)
     built = compile_correlations(documents, detection_ids(compiled.plans), registry, on_too_few=on_too_few)
-    return RulePack(compiled.plans, sorted(built, key=lambda correlation: correlation.id), registry)
+    generated = {reference.id for one in built if one.generate for reference in one.references}
+    plans = [msgspec.structs.replace(plan, alerts=True) if plan.id in generated else plan for plan in compiled.plans]
+    return RulePack(plans, sorted(built, key=lambda correlation: correlation.id), registry)
 
 
 def check_correlations(
@@ -135,7 +142,11 @@ def check_correlations(
 ) -> list[RuleError]:
     """What is wrong with each correlation among the documents, and if nothing is, with all of them together."""
     correlations = [document for document in documents if document.kind == "correlation"]
-    problems = [problem for one in correlations if (problem := _refusal([one], plans, registry))]
+    problems: list[RuleError] = []
+    for one in correlations:
+        problem = _refusal(referred_by(one, correlations), plans, registry)
+        if problem and str(problem) not in map(str, problems):
+            problems.append(problem)
     if not problems and (problem := _refusal(correlations, plans, registry)):
         problems.append(problem)
     return problems

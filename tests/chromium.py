@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -50,6 +50,7 @@ def _installed() -> str | None:
 def running_chromium() -> Iterator[Browser]:
     """A headless Chromium that calls nobody but the pages it is told to open."""
     path = chromium_path()
+    expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=flags)

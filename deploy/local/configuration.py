@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,27 +29,14 @@ def write_configuration(settings: StackSettings) -> None:
         write_secret(config_file(settings, process), yaml.safe_dump(content, sort_keys=False).encode())
 
 
+def exceptions_folder(settings: StackSettings) -> Path:
+    """Where the dashboard writes exceptions in force, as Sigma filters."""
+    return settings.etc / "exceptions"
+
+
 def registry_of(settings: StackSettings) -> MemberRegistry:
     """The members of this stack; none before the first `up` or `member add`."""
     return load_registry(settings.members_file) if settings.members_file.exists() else MemberRegistry()
-
-
-def build_rule_pack(settings: StackSettings, tell: Callable[[str], None]) -> None:
-    """Compile the rules and the registry into the pack the job reads.
-
-    A federation begins small: a correlation that wants more corporate groups than there are is left out until there
-    are, and `tell` hears of it.
-
-    Raises:
-        RuleError: a rule that cannot be honoured.
-    """
-    from pipeline.rulepack import build_pack  # pySigma takes a second to import
-
-    build_pack(
-        [project_root() / "rules" / "sigma", *settings.rules],
-        registry_of(settings),
-        on_too_few=lambda problem: tell(f"left out for now: {problem}"),
-    ).write(settings.pack_file)
 
 
 def _contents(settings: StackSettings) -> dict[str, dict[str, Any]]:
@@ -74,6 +60,9 @@ def _contents(settings: StackSettings) -> dict[str, dict[str, Any]]:
             "port": settings.port("dashboard"),
             "members_file": str(settings.members_file),
             "flink_url": settings.flink_url,
+            "pack_file": str(settings.pack_file),
+            "exceptions_dir": str(exceptions_folder(settings)),
+            "rules": [str(folder) for folder in (project_root() / "rules" / "sigma", *settings.rules)],
         },
         "operator": {"elasticsearch": elasticsearch("operator")},
         "job": {
@@ -89,4 +78,4 @@ def _contents(settings: StackSettings) -> dict[str, dict[str, Any]]:
 
 
 def _plain(model: BaseModel) -> dict[str, Any]:
-    return model.model_dump(mode="json")
+    return model.model_dump(mode="json", exclude_none=True)

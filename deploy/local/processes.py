@@ -27,6 +27,8 @@ PROCESS_TAG: Final = "JSOC_PROCESS"
 MAX_LOG_BYTES: Final = 10 * 1024 * 1024
 """A log file larger than this is set aside (one generation is kept) when its process starts."""
 
+_LOADING_SECONDS: Final = 20.0
+
 _children: Final[list[subprocess.Popen[bytes]]] = []
 """What this very Python process started; polled, so that none stays a zombie."""
 
@@ -105,6 +107,10 @@ def start_process(settings: StackSettings, name: str, command: Sequence[str], en
             record.unlink(missing_ok=True)
             raise ConfigError(name, f"cannot start {command[0]}: {error.strerror}") from error
     _children.append(process)
+    # A program that is still being loaded shows no environment yet: it would be taken for dead.
+    deadline = time.monotonic() + _LOADING_SECONDS
+    while find_leader(settings, name) is None and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
     return process.pid
 
 

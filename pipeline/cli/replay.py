@@ -23,10 +23,12 @@ from pipeline.cli.replay_records import Line, Source, members_of, read_merged
 from pipeline.cli.rule_loading import rule_progress, tell_problem
 from pipeline.correlate.store import DictStore
 from pipeline.correlate.timespan import parse_timespan
+from pipeline.jobs.active_pack import FixedPack
 from pipeline.jobs.detect_stage import DetectStage, Record
-from pipeline.jobs.keyed_stage import KeyedStage, KeyedState
+from pipeline.jobs.keyed_stage import KeyedStage
 from pipeline.jobs.message import AccountDelta, Passing, address_of, encode
 from pipeline.jobs.settings import ALERTS, DEAD_LETTERS
+from pipeline.jobs.state import KeyedState
 from pipeline.rulepack import RulePack, build_pack, is_pack, read_pack
 from schemas.alert import Alert, alert_from_json
 from schemas.dead_letter import DeadLetter
@@ -104,9 +106,9 @@ class LocalJob:
     def __init__(self, pack: RulePack, lateness: int) -> None:
         self._lateness = lateness
         self._spans = max((rule.timespan + rule.suppress for rule in pack.correlations), default=0)
-        self._detect = DetectStage(pack, lateness)
+        self._detect = DetectStage(FixedPack(pack), lateness)
         self._state = _Addresses()
-        self._keyed = KeyedStage(pack, lateness, self._state)
+        self._keyed = KeyedStage(FixedPack(pack), lateness, self._state)
         self._topics: dict[str, int] = {}
         self._newest = 0
         self._shown = 0
@@ -178,8 +180,8 @@ class _Addresses(KeyedState):
         self._stores: dict[str, DictStore] = {}
         self._summaries: dict[str, bytes] = {}
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        return self._store.items()
+    def get(self, key: bytes) -> bytes | None:
+        return self._store.get(key)
 
     def put(self, key: bytes, value: bytes) -> None:
         self._store.put(key, value)

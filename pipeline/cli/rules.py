@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli.progress import shown
 from pipeline.cli.rule_loading import load_plans, rule_progress, tell_problem
 from pipeline.detect.compile import compile_detections
 from pipeline.detect.explain import explain as explain_match
@@ -152,6 +153,31 @@ def build(
     pack.write(output)
     click.echo(f"{output}: version {pack.version}", err=True)
     click.echo(f"{len(pack.detections)} detections, {len(pack.correlations)} correlations", err=True)
+
+
+@rules.command()
+@click.argument("pack", type=Path, required=False)
+@click.option("--own", is_flag=True, help="Back to the stack's own rule folders, compiled anew.")
+def activate(pack: Path | None, own: bool) -> None:  # noqa: FBT001 - click
+    """Put a pack's rules in force in the running stack, without a restart and without losing an event.
+
+    Members stay those of the stack, so the version in force, which is printed, is another than the file's. Without
+    PACK, the stack's rules are compiled anew. A pack that a worker refuses changes nothing.
+
+    \b
+    Example:
+      jsoc rules build rules/sigma more-rules --members members.yml -o rules.pack
+      jsoc rules activate rules.pack
+    """
+    from deploy.local.settings import load_stack_settings
+    from deploy.local.stack import activate_rules, renew_rules
+
+    if pack is not None and own:
+        raise ConfigError("jsoc rules activate", "PACK or --own, not both")
+    settings = load_stack_settings()
+    with shown(Console(stderr=True)) as observe:
+        version = activate_rules(settings, pack, observe) if pack or own else renew_rules(settings, observe)
+    click.echo(version)
 
 
 @rules.command()

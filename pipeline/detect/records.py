@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterator
@@ -13,11 +14,12 @@ import orjson
 
 from pipeline.detect.windows import is_windows_event, plain_fields, windows_fields
 from schemas.errors import ConfigError, EventError
-from schemas.event import Fields, Refused
+from schemas.event import MAX_FIELDS, Fields, Refused, is_flat
 
 Stream = IO[bytes] | gzip.GzipFile
 
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
+READ_BYTES: Final = 1024 * 1024
 
 
 class Record(NamedTuple):
@@ -40,8 +42,12 @@ def read_file(path: Path) -> Iterator[Record]:
         yield from _read_evtx(path)
         return
     try:
-        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
-            yield from read_stream(stream)
+        if path.suffix.lower() == ".gz":
+            with gzip.open(path) as packed, io.BufferedReader(packed, READ_BYTES) as stream:
+                yield from read_stream(stream)
+        else:
+            with path.open("rb", READ_BYTES) as stream:
+                yield from read_stream(stream)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise EventError(str(path), f"damaged gzip: {error}") from error
     except OSError as error:
@@ -71,27 +77,31 @@ def _is_object(line: bytes) -> bool:
 
 def _read_lines(first: bytes, stream: Stream) -> Iterator[Record]:
     number, line = 0, first
+    loads, read = orjson.loads, stream.readline
     while line:
-        if line.strip():
-            number += 1
-            if len(line) >= MAX_LINE_BYTES and not line.endswith(b"\n"):
-                yield Record(number, None, f"longer than {MAX_LINE_BYTES} bytes")
-                _skip_line(stream)
+        if line.isspace():
+            line = read(MAX_LINE_BYTES)
+            continue
+        number += 1
+        if len(line) >= MAX_LINE_BYTES and not line.endswith(b"\n"):
+            yield Record(number, None, f"longer than {MAX_LINE_BYTES} bytes")
+            _skip_line(stream)
+        else:
+            try:
+                data = loads(line)
+            except orjson.JSONDecodeError as error:
+                yield Record(number, None, f"not JSON: {error}")
             else:
-                yield _read_line(number, line)
-        line = stream.readline(MAX_LINE_BYTES)
+                if type(data) is dict and len(data) <= MAX_FIELDS and is_flat(line):
+                    yield Record(number, data)
+                else:
+                    yield _record(number, data)
+        line = read(MAX_LINE_BYTES)
 
 
 def _skip_line(stream: Stream) -> None:
     while (rest := stream.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
         pass
-
-
-def _read_line(number: int, line: bytes) -> Record:
-    try:
-        return _record(number, orjson.loads(line))
-    except orjson.JSONDecodeError as error:
-        return Record(number, None, f"not JSON: {error}")
 
 
 def _read_text(text: str) -> Iterator[Record]:
@@ -150,4 +160,7 @@ def _read_evtx(path: Path) -> Iterator[Record]:
             continue
         if record is None:
             return
-        yield _read_line(number, record["data"].encode("utf-8", "surrogatepass"))
+        try:
+            yield _record(number, orjson.loads(record["data"].encode("utf-8", "surrogatepass")))
+        except orjson.JSONDecodeError as error:
+            yield Record(number, None, f"not JSON: {error}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
 from typing import Final
 
 from schemas.event import Fields, Scalar, Value
@@ -88,21 +87,27 @@ class EventView:
 
     def _elements(self, field: str | None) -> tuple[Scalar, ...]:
         if field is None:
-            return tuple(self._logged_values())
+            return logged_values(self.fields)
         if field not in self.fields:
             return ()
         value = self.fields[field]
         return value if isinstance(value, tuple) else (value,)
 
-    def _logged_values(self) -> Iterator[Scalar]:
-        """Every value of the log itself: what the centre added is not searched for keywords."""
-        for name, value in self.fields.items():
-            if not name.startswith(PREFIX) and name not in _CENTRE_FIELDS:
-                yield from value if isinstance(value, tuple) else (value,)
-
     def _is_object(self, field: str) -> bool:
         below = field + "."
         return any(name.startswith(below) for name in self.fields)
+
+
+def logged_values(fields: Fields) -> tuple[Scalar, ...]:
+    """Every value of the log itself: what the centre added is not searched for keywords."""
+    found: list[Scalar] = []
+    for name, value in fields.items():
+        if not name.startswith(PREFIX) and name not in _CENTRE_FIELDS:
+            if isinstance(value, tuple):
+                found += value
+            else:
+                found.append(value)
+    return tuple(found)
 
 
 _TRUTHS: Final = {"true": True, "false": False}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import structlog
 from pyflink.common import Configuration, Row, Types
 from pyflink.datastream import DataStream, KeyedProcessFunction, RuntimeContext, StreamExecutionEnvironment
 from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
@@ -20,16 +21,25 @@ from pyflink.table import DataTypes, Schema, StreamTableEnvironment
 from pyflink.table.udf import FunctionContext, ScalarFunction, udf
 
 from connectors.settings import load_settings
+from pipeline.jobs.active_pack import PackFile
 from pipeline.jobs.detect_stage import DetectStage, Record
-from pipeline.jobs.keyed_stage import KeyedStage, KeyedState
+from pipeline.jobs.keyed_stage import KeyedStage
 from pipeline.jobs.message import address_of, encode
 from pipeline.jobs.settings import ALERTS, DEAD_LETTERS, HEALTH, JobSettings
-from pipeline.rulepack import read_pack
+from pipeline.jobs.state import KeyedState
 
 JOB_NAME = "jointsoc"
 MAX_PARALLELISM = 128
 OUTPUT_TOPICS = (ALERTS, DEAD_LETTERS, HEALTH)
 ACCOUNT_INTERVAL_MS = 2_000
+
+
+def log_through_flink() -> None:
+    """Send log lines to the TaskManager's log: PyFlink replaces `print` in workers by one that structlog cannot use."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
 
 
 class Detect(ScalarFunction):  # type: ignore[misc]
@@ -40,9 +50,11 @@ class Detect(ScalarFunction):  # type: ignore[misc]
         self._lateness = lateness
         self._stage: DetectStage | None = None
 
-    def open(self, function_context: FunctionContext) -> None:  # noqa: ARG002
+    def open(self, function_context: FunctionContext) -> None:
         """Load the pack in the worker."""
-        self._stage = DetectStage(read_pack(self._pack), self._lateness)
+        log_through_flink()
+        packs = PackFile(self._pack, "detect", function_context.get_index_of_this_subtask())
+        self._stage = DetectStage(packs, self._lateness)
 
     def eval(
         self,
@@ -74,10 +86,12 @@ class Correlate(KeyedProcessFunction):  # type: ignore[misc]
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Load the pack and name the state."""
+        log_through_flink()
         raw = Types.PRIMITIVE_ARRAY(Types.BYTE())
         groups = runtime_context.get_map_state(MapStateDescriptor("groups", Types.STRING(), raw))
         summary = runtime_context.get_state(ValueStateDescriptor("summary", raw))
-        self._stage = KeyedStage(read_pack(self._pack), self._lateness, _FlinkState(groups, summary))
+        packs = PackFile(self._pack, "correlate", runtime_context.get_index_of_this_subtask())
+        self._stage = KeyedStage(packs, self._lateness, _FlinkState(groups, summary))
 
     def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
         """One message; yields (topic, key, value)."""
@@ -91,7 +105,7 @@ class Correlate(KeyedProcessFunction):  # type: ignore[misc]
             yield Row(passing.topic, passing.key, passing.value)
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Row]:
-        """Publish the account of the current partition."""
+        """Publish the account of the current partition or shard."""
         assert self._stage is not None
         for passing in self._stage.report(ctx.get_current_key(), timestamp):
             yield Row(passing.topic, passing.key, passing.value)
@@ -104,9 +118,9 @@ class _FlinkState(KeyedState):
         self._groups = groups
         self._summary = summary
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        for key, value in self._groups.items():
-            yield bytes.fromhex(key), bytes(value)
+    def get(self, key: bytes) -> bytes | None:
+        value = self._groups.get(key.hex())
+        return None if value is None else bytes(value)
 
     def put(self, key: bytes, value: bytes) -> None:
         self._groups.put(key.hex(), value)

@@ -68,6 +68,7 @@ def log_in(page: Page, address: str, password_file: Path) -> None:
     page.get_by_label("Password").fill(password_file.read_text().strip())
     page.get_by_role("button", name="Log in").click()
     expect(page).to_have_title(re.compile("Queue"))
+    page.wait_for_load_state("load")  # the title is there before the scripts that listen for keys
 
 
 def shown(page: Page) -> list[str]:

@@ -8,23 +8,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from pydantic import ValidationError
 
 from connectors.kafka import open_producer
+from deploy.local.configuration import registry_of
 from pipeline.rulepack import build_pack
 from schemas.alert import Alert
-from schemas.health import PartitionAccount, health_from_json
 from schemas.member import MemberRegistry
 from schemas.times import from_rfc3339, now_ms
+from tests.e2e.accounts import Accounts, accounts
 from tests.e2e.campaign import Campaign
 from tests.local_centre import Arrival, LocalCentre
-from tests.running_stack import MEMBERS
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1500)]
 
@@ -119,7 +118,7 @@ def converged(stack: Any, campaign: Campaign) -> list[dict[str, Any]]:
     Raises:
         AssertionError: they do not become so; names what was lost and what was invented.
     """
-    expected = derived(campaign)
+    expected = derived(campaign, registry_of(stack.settings))
     found: list[dict[str, Any]] = []
 
     def equal() -> bool:
@@ -137,9 +136,12 @@ def converged(stack: Any, campaign: Campaign) -> list[dict[str, Any]]:
     return found
 
 
-def derived(campaign: Campaign) -> list[dict[str, Any]]:
-    """What the same events give without Kafka and Flink, in another order and with repeats."""
-    centre = LocalCentre(build_pack([E2E_RULES], MemberRegistry(members=MEMBERS)))
+def derived(campaign: Campaign, registry: MemberRegistry) -> list[dict[str, Any]]:
+    """What the same events give without Kafka and Flink, in another order and with repeats.
+
+    The registry is the stack's own: other tests may have added members before.
+    """
+    centre = LocalCentre(build_pack([E2E_RULES], registry))
     events = [item for item in campaign.lines() if not item.dead]
     random.Random(3).shuffle(events)
     centre.take(
@@ -168,20 +170,7 @@ def _comparable(alert: Alert, campaign: Campaign) -> dict[str, Any]:
     }
 
 
-def accounts(stack: Any) -> dict[tuple[str, int], PartitionAccount]:
-    """The newest account of each partition."""
-    newest: dict[tuple[str, int], PartitionAccount] = {}
-    for value in stack.records("health"):
-        with suppress(ValidationError):  # every member may write here, and other tests write nonsense as members
-            message = health_from_json(value)
-            if isinstance(message, PartitionAccount):
-                newest[message.topic, message.partition] = message
-    return newest
-
-
-def check_accounts(
-    stack: Any, before: dict[tuple[str, int], PartitionAccount], campaigns: tuple[Campaign, ...]
-) -> None:
+def check_accounts(stack: Any, before: Accounts, campaigns: tuple[Campaign, ...]) -> None:
     """Every line sent since `before` was evaluated or is dead, exactly once; every offset was read."""
     lines, dead = Counter[str](), Counter[str]()
     for campaign in campaigns:

@@ -1,0 +1,64 @@
+"""What all log sources share: the atoms' scans and weights; and what has been remembered since the last fresh start."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from pipeline.detect.formula import Atom, Atoms, Late, TrueAtoms
+from pipeline.detect.plan import Exists, How, Leaf, Null, Number, SameAs, Text
+from pipeline.detect.scan import Scan
+
+_TEXT_WEIGHTS: Final[dict[How, float]] = {"equals": 2, "endswith": 3, "startswith": 5, "contains": 6, "like": 6}
+_LATE_WEIGHT: Final = 1e6
+
+
+class Tables:
+    """The compiled atoms.
+
+    Args:
+        atoms: of all rules.
+
+    Raises:
+        RuleError: a regular expression that does not compile (a damaged pack).
+    """
+
+    def __init__(self, atoms: Atoms) -> None:
+        groups = atoms.by_asked()
+        self.leaves: Sequence[Leaf] = atoms.leaves
+        self.scans = {field: Scan(group) for field, group in groups.items() if isinstance(field, str)}
+        self.keywords = Scan(groups.get(Late.KEYWORDS, {}))
+        self.late = frozenset((*groups.get(Late.KEYWORDS, ()), *groups.get(Late.REFERENCES, ())))
+        self._weights = [_weight(leaf) for leaf in atoms.leaves]
+        self._shaped = {field for field, scan in self.scans.items() if scan.absent or scan.present}
+
+    def weigh(self, atom: Atom) -> float:
+        """How often an atom is likely to be true: lower is rarer."""
+        return self._weights[atom]
+
+    def objects(self, absent: Collection[str], names: Collection[str]) -> frozenset[str]:
+        """Those of the absent fields that are objects: one of the names lies below them."""
+        asked = self._shaped.intersection(absent)
+        return frozenset(field for field in asked if any(name.startswith(field + ".") for name in names))
+
+    def absent(self, fields: Collection[str], objects: Collection[str]) -> TrueAtoms:
+        """What is true because fields are not there, or are objects."""
+        true: set[Atom] = set()
+        for field in self._shaped.intersection(fields):
+            scan = self.scans[field]
+            true |= scan.present if field in objects else scan.absent
+        return frozenset(true)
+
+
+def _weight(leaf: Leaf) -> float:
+    """A guess: few values satisfy an equality, more a suffix, most a number such as an event id."""
+    if leaf.field is None or isinstance(leaf, SameAs):
+        return _LATE_WEIGHT
+    match leaf:
+        case Text():
+            return _TEXT_WEIGHTS[leaf.how]
+        case Number():
+            return 20
+        case Null() | Exists():
+            return 500
+    return 8
