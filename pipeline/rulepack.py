@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from pipeline.correlate.chaining import referred_by
 from pipeline.correlate.rule import Correlation, compile_correlations
 from pipeline.detect.compile import compile_detections
 from pipeline.detect.load import load_documents
@@ -127,7 +128,9 @@ def build_pack(
         if on_problem:
             on_problem(problem)
     built = compile_correlations(documents, detection_ids(compiled.plans), registry, on_too_few=on_too_few)
-    return RulePack(compiled.plans, sorted(built, key=lambda correlation: correlation.id), registry)
+    generated = {reference.id for one in built if one.generate for reference in one.references}
+    plans = [msgspec.structs.replace(plan, alerts=True) if plan.id in generated else plan for plan in compiled.plans]
+    return RulePack(plans, sorted(built, key=lambda correlation: correlation.id), registry)
 
 
 def check_correlations(
@@ -135,7 +138,11 @@ def check_correlations(
 ) -> list[RuleError]:
     """What is wrong with each correlation among the documents, and if nothing is, with all of them together."""
     correlations = [document for document in documents if document.kind == "correlation"]
-    problems = [problem for one in correlations if (problem := _refusal([one], plans, registry))]
+    problems: list[RuleError] = []
+    for one in correlations:
+        problem = _refusal(referred_by(one, correlations), plans, registry)
+        if problem and str(problem) not in map(str, problems):
+            problems.append(problem)
     if not problems and (problem := _refusal(correlations, plans, registry)):
         problems.append(problem)
     return problems

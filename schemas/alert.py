@@ -114,6 +114,7 @@ class JointSoc(_Part):
     group_by: dict[str, str] = {}
     groups: int = Field(default=0, description="distinct corporate groups")
     events: int = Field(default=0, description="number of hits")
+    without_value: int = Field(default=0, description="hits whose value, or number, could not be used")
     members: list[MemberHit] = Field(default=[], description="in order of spread")
     evidence: list[Evidence] = []
     tlp: Literal["red", "amber+strict", "amber", "green", "clear"] = "amber"

@@ -34,6 +34,15 @@ class Hit(msgspec.Struct, array_like=True, frozen=True, gc=False):
     offset: int = 0
     line: int = 0
     event_id: str = ""
+    also: tuple[str, ...] = ()
+    """Further members, where the hit is a satisfied time of another correlation; ascending, after `member`."""
+    exact: bool = True
+    """Whether it was found among all hits, not among the sample of a flooded group."""
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Every member that the hit is about."""
+        return (self.member, *self.also)
 
 
 class GroupHit(msgspec.Struct, array_like=True, frozen=True, gc=False):

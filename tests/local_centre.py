@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -106,14 +106,14 @@ class _State:
         self._groups: defaultdict[str, dict[bytes, bytes]] = defaultdict(dict)
         self._summaries: dict[str, bytes] = {}
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        yield from list(self._groups[self.current].items())
+    def get(self, key: bytes) -> bytes | None:
+        return self._groups[self.current].get(key)
 
     def put(self, key: bytes, value: bytes) -> None:
         self._groups[self.current][key] = value
 
     def delete(self, key: bytes) -> None:
-        del self._groups[self.current][key]
+        self._groups[self.current].pop(key, None)
 
     def summary(self) -> bytes | None:
         return self._summaries.get(self.current)

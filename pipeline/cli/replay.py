@@ -178,8 +178,8 @@ class _Addresses(KeyedState):
         self._stores: dict[str, DictStore] = {}
         self._summaries: dict[str, bytes] = {}
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        return self._store.items()
+    def get(self, key: bytes) -> bytes | None:
+        return self._store.get(key)
 
     def put(self, key: bytes, value: bytes) -> None:
         self._store.put(key, value)

@@ -119,6 +119,7 @@ class AlertWriter:
                 group_by=dict(zip(correlation.group_by, group, strict=True)),
                 groups=len(groups),
                 events=content.count,
+                without_value=content.valueless if correlation.values else 0,
                 members=self._members(content),
                 evidence=[_evidence(hit, correlation) for hit in content.evidence()],
                 tlp=correlation.tlp,

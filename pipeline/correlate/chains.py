@@ -108,20 +108,20 @@ class PartialChain(Chain):
 
     def _lengthened(self, time: int, hit: Hit) -> list[tuple[int, int, Spread | None, int]]:
         """Every chain that ends in this hit: its last reference, length, groups and start."""
-        group = self._groups.get(hit.member, hit.member)
+        groups = frozenset(self._groups.get(member, member) for member in hit.members)
         found: list[tuple[int, int, Spread | None, int]] = []
         for index, position in enumerate(self._positions):
             if not hit.mask >> position & 1:
                 continue
-            found.append((index, 1, self._widened(frozenset(), group), time))
+            found.append((index, 1, self._widened(frozenset(), groups), time))
             for length in range(2, self._length + 1):
                 for earlier in range(index):
                     for spread, start in self._cells[earlier][length - 1].items():
-                        found.append((index, length, spread and self._widened(spread, group), start))
+                        found.append((index, length, spread and self._widened(spread, groups), start))
         return found
 
-    def _widened(self, spread: Spread, group: str) -> Spread | None:
-        wider = spread | {group}
+    def _widened(self, spread: Spread, groups: Spread) -> Spread | None:
+        wider = spread | groups
         return None if len(wider) >= self._least else wider
 
     def _prune(self, cell: Cell, time: int) -> None:

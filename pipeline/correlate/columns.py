@@ -5,9 +5,13 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
+import msgspec
+
 from pipeline.correlate.clock import NEVER
 from schemas.event import Scalar
 from schemas.hit import Hit
+
+_NONE: list[Hit] = []
 
 
 class Fresh(NamedTuple):
@@ -19,6 +23,8 @@ class Fresh(NamedTuple):
     """Those that are not later than all that was there."""
     newest_before: int
     """The latest time that was there; `NEVER` if nothing was."""
+    replaced: bool
+    """Whether a late one took the place of what was known of the same satisfied time."""
 
     @property
     def earliest(self) -> int:
@@ -29,7 +35,7 @@ class Fresh(NamedTuple):
 class Columns:
     """Parallel sorted lists of times and hits; hits of one millisecond are ordered by their identity."""
 
-    __slots__ = ("hits", "mask", "members", "times")
+    __slots__ = ("highest", "hits", "mask", "members", "positive", "times")
 
     def __init__(self) -> None:
         self.times: list[int] = []
@@ -38,16 +44,26 @@ class Columns:
         """References ever seen; may name more than are there, never fewer."""
         self.members: set[str] = set()
         """Members ever seen; likewise."""
+        self.highest: int | None = None
+        """The greatest value ever seen, and the sum of all above zero: in millionths, for types that need numbers."""
+        self.positive = 0
 
     def __len__(self) -> int:
         return len(self.times)
 
-    def insert(self, hits: list[Hit]) -> Fresh:
-        """Add hits in any order; one that is there already changes nothing. Sorts the list."""
+    def insert(self, hits: list[Hit]) -> Fresh | None:
+        """Add hits in any order; one that is there already changes nothing. Sorts the list. None if all were there."""
         times, held = self.times, self.hits
         newest_before = newest = times[-1] if times else NEVER
+        if len(hits) == 1 and hits[0].time > newest:
+            hit = hits[0]
+            times.append(hit.time)
+            held.append(hit)
+            self._see(hit)
+            return Fresh(hits, _NONE, newest_before, False)
         fresh: list[Hit] = []
         late: list[Hit] = []
+        replaced = False
         if len(hits) > 1:
             hits.sort(key=_order)
         for hit in hits:
@@ -60,18 +76,37 @@ class Columns:
                 first, end = bisect_left(times, time), bisect_right(times, time)
                 place = bisect_left(held, _identity(hit), first, end, key=_identity)
                 if place < end and _identity(held[place]) == _identity(hit):
-                    continue
-                times.insert(place, time)
-                held.insert(place, hit)
+                    united = _united(held[place], hit)
+                    if united == held[place]:
+                        continue
+                    held[place] = hit = united
+                    replaced = replaced or time <= newest_before
+                else:
+                    times.insert(place, time)
+                    held.insert(place, hit)
                 if time <= newest_before:
                     late.append(hit)
             fresh.append(hit)
-            self.mask |= hit.mask
-            self.members.add(hit.member)
-        return Fresh(fresh, late, newest_before)
+            self._see(hit)
+        return Fresh(fresh, late, newest_before, replaced) if fresh else None
+
+    def _see(self, hit: Hit) -> None:
+        self.mask |= hit.mask
+        self.members.add(hit.member)
+        if hit.also:
+            self.members.update(hit.also)
+        value = hit.value
+        if isinstance(value, int):
+            if self.highest is None or value > self.highest:
+                self.highest = value
+            if value > 0:
+                self.positive += value
 
     def drop_first(self, count: int) -> None:
         """Forget the oldest hits."""
+        for hit in self.hits[:count]:
+            if isinstance(hit.value, int) and hit.value > 0:
+                self.positive -= hit.value
         del self.times[:count]
         del self.hits[:count]
 
@@ -83,6 +118,15 @@ class Columns:
     def span(self, first: int, last: int) -> tuple[int, int]:
         """Positions of the hits with `first <= time <= last`, as a half-open range."""
         return bisect_left(self.times, first), bisect_right(self.times, last)
+
+
+def _united(known: Hit, more: Hit) -> Hit:
+    """What two reports tell of one hit: the first of two places; a satisfied time may have gained members."""
+    if known == more:
+        return known
+    members = sorted({*known.members, *more.members})
+    origin = min(known, more, key=lambda hit: (hit.event_id, hit.topic, hit.partition, hit.offset, hit.line))
+    return msgspec.structs.replace(origin, member=members[0], also=tuple(members[1:]), exact=known.exact and more.exact)
 
 
 def _identity(hit: Hit) -> tuple[int, bool, Scalar]:

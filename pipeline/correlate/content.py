@@ -29,6 +29,13 @@ class Content(msgspec.Struct, array_like=True):
     earliest: list[Hit] = []
     latest: list[Hit] = []
     exact: bool = True
+    valueless: int = 0
+    """Hits without a value; an event whose field holds no number is one for `value_sum`."""
+
+    @property
+    def size(self) -> int:
+        """Pairs of a hit and a member: what can only grow while hits come in."""
+        return sum(part.count for part in self.members.values())
 
     def fold(self, hits: Sequence[Hit]) -> None:
         """Add hits; they are in the order of time and identity."""
@@ -37,13 +44,18 @@ class Content(msgspec.Struct, array_like=True):
         self.count += len(hits)
         members = self.members
         for hit in hits:
-            spread = members.get(hit.member)
-            if spread is None:
-                members[hit.member] = MemberSpread(hit.time, hit.time, 1)
-            else:
-                spread.first = min(spread.first, hit.time)
-                spread.last = max(spread.last, hit.time)
-                spread.count += 1
+            for member in hit.members if hit.also else (hit.member,):
+                spread = members.get(member)
+                if spread is None:
+                    members[member] = MemberSpread(hit.time, hit.time, 1)
+                else:
+                    spread.first = min(spread.first, hit.time)
+                    spread.last = max(spread.last, hit.time)
+                    spread.count += 1
+            if hit.value is None:
+                self.valueless += 1
+            if not hit.exact:
+                self.exact = False
         self._sample(hits[:SAMPLE], hits[-SAMPLE:])
 
     def merge(self, other: Content) -> None:
@@ -57,6 +69,7 @@ class Content(msgspec.Struct, array_like=True):
                 ours.first, ours.last = min(ours.first, theirs.first), max(ours.last, theirs.last)
                 ours.count += theirs.count
         self.exact = self.exact and other.exact
+        self.valueless += other.valueless
         self._sample(other.earliest, other.latest)
 
     def spread(self) -> list[tuple[str, MemberSpread]]:

@@ -38,13 +38,15 @@ class Clause(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """A detection that the correlation refers to."""
+    """A detection, or another correlation, that the correlation refers to."""
 
     id: str
     title: str
-    """What the evidence calls it: the detection's title, or the name by which the author referred to it."""
+    """What the evidence calls it: the rule's title, or the name by which the author referred to it."""
     fields: dict[str, str] = {}
-    """Alias -> the field that holds it in this detection's events."""
+    """Alias -> the field that holds it in this detection's events, or the group-by field of this correlation."""
+    fingerprint: str = ""
+    """The fingerprint of the correlation, if it is one; its state and that of the referring rule go together."""
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -82,6 +84,14 @@ class Correlation(msgspec.Struct, frozen=True, kw_only=True):
     """Field with the number of events in a rolled-up event."""
     nonnegative: bool = False
     share: Share | None = None
+    alerts: bool = True
+    """Whether it alerts by itself; if not, it only serves the correlations that refer to it."""
+    generate: bool = False
+    """Whether the rules it refers to alert by themselves as well."""
+    family: str = ""
+    """Correlations that refer to each other share this name and live together; empty for one on its own."""
+    family_key: tuple[int, ...] = ()
+    """Which values of the group, by position, choose the shard of a family."""
     level: Level = "medium"
     name: str = ""
     status: str = ""
@@ -111,10 +121,11 @@ class Correlation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def least(self) -> int:
-        """The smallest whole number that satisfies rising comparisons."""
+        """The smallest whole number that is not too small for any comparison."""
         bounds = (
             math.floor(comparison.number) + 1 if comparison.op == "gt" else math.ceil(comparison.number)
             for comparison in self.comparisons
+            if comparison.op in ("gt", "gte", "eq")
         )
         return max(bounds, default=1)
 
@@ -134,7 +145,10 @@ def fingerprint_of(correlation: Correlation) -> dict[str, object]:
     """The parts of a correlation that decide when it fires, as plain data."""
     return {
         "kind": correlation.kind,
-        "references": [(reference.id, sorted(reference.fields.items())) for reference in correlation.references],
+        "references": [
+            (reference.id, sorted(reference.fields.items()), *filter(None, [reference.fingerprint]))
+            for reference in correlation.references
+        ],
         "group_by": correlation.group_by,
         "timespan": correlation.timespan,
         "comparisons": sorted((comparison.op, comparison.number) for comparison in correlation.comparisons),
@@ -145,4 +159,5 @@ def fingerprint_of(correlation: Correlation) -> dict[str, object]:
         "suppress": correlation.suppress,
         "weight": correlation.weight,
         "nonnegative": correlation.nonnegative,
+        **({"family": [correlation.family, correlation.family_key]} if correlation.family else {}),
     }

@@ -32,6 +32,7 @@ class Block(NamedTuple):
     percentile: int | float | None
     aliases: dict[str, dict[str, str]]
     """Alias -> rule as referred to -> field."""
+    generate: bool = False
 
 
 def read_correlation(document: RuleDocument) -> Block:
@@ -48,18 +49,19 @@ def read_correlation(document: RuleDocument) -> Block:
             raise RuleError(
                 document.where("correlation", key), "unknown key in `correlation`", got=key, expected=", ".join(KEYS)
             )
-    for where, generate in (
-        (document.where("correlation", "generate"), block.get("generate", False)),
-        (document.where("generate"), document.data.get("generate", False)),
-    ):
-        if generate is not False:
-            raise RuleError(
-                where,
-                "`generate` is not supported yet",
-                got=generate,
-                hint="`federation: {alert: true}` in the detection",
-            )
-    return _Reader(document, block).read()
+    return _Reader(document, block).read()._replace(generate=_generate(document, block))
+
+
+def _generate(document: RuleDocument, block: dict[str, Any]) -> bool:
+    """The specification's schema has the key beside the block, its converters read it inside: either will do."""
+    places = ((("generate",), document.data), (("correlation", "generate"), block))
+    found = [(document.where(*keys), data["generate"]) for keys, data in places if "generate" in data]
+    for where, said in found:
+        if type(said) is not bool:
+            raise RuleError(where, "`generate` is not yes or no", got=said, expected="true or false")
+    if len({said for _, said in found}) > 1:
+        raise RuleError(found[1][0], "`generate` says yes beside the block and no inside, or the other way round")
+    return bool(found and found[0][1])
 
 
 class _Reader:

@@ -43,11 +43,18 @@ class EagerSweep(ABC):
         """The oldest `count` hits are about to go, since nothing before `line` (ms) can come any more."""
 
 
-def build_eager(correlation: Correlation, groups: Mapping[str, str]) -> EagerSweep:
-    """The quickest sweep that is exact for the correlation."""
+def build_eager(correlation: Correlation, groups: Mapping[str, str], *, referred: bool = False) -> EagerSweep:
+    """The quickest sweep that is exact for the correlation.
+
+    Args:
+        correlation: the rule.
+        groups: member -> corporate group.
+        referred: whether other correlations count its satisfied times; then all after a late hit are found again.
+    """
     if correlation.kind == "temporal_ordered":
         return ChainSweep(correlation, groups)
-    if correlation.kind == "event_count" and correlation.weight is None and correlation.min_organizations <= 1:
+    single = correlation.weight is None and correlation.min_organizations <= 1
+    if correlation.kind == "event_count" and single and not referred:
         return CountSweep(correlation)
     return WindowSweep(correlation, groups)
 
@@ -70,29 +77,6 @@ class CountSweep(EagerSweep):
         return [time for time, earlier in pairs if time - earlier <= timespan]
 
 
-class Waiting:
-    """Whether a group can satisfy its condition at all yet; most groups never can, and need no window."""
-
-    def __init__(self, correlation: Correlation, groups: Mapping[str, str]) -> None:
-        counts_hits = correlation.kind in ("event_count", "value_count") and correlation.weight is None
-        self._hits = correlation.least if counts_hits else 1
-        self._groups = groups
-        self._organizations = correlation.min_organizations
-        self._references = correlation.least if correlation.kind in ("temporal", "temporal_ordered") else 0
-        self._clauses = [sum(1 << position for position in clause.present) for clause in correlation.clauses]
-
-    def over(self, columns: Columns) -> bool:
-        """Whether all that is needed has been seen, at whatever time."""
-        if len(columns) < self._hits or len(columns.members) < self._organizations:
-            return False
-        if self._clauses:
-            return any(columns.mask & clause == clause for clause in self._clauses)
-        if columns.mask.bit_count() < self._references:
-            return False
-        hit = {self._groups.get(member, member) for member in columns.members} if self._organizations > 1 else ()
-        return self._organizations <= 1 or len(hit) >= self._organizations
-
-
 class WindowSweep(EagerSweep):
     """Any window that hits can leave again."""
 
@@ -100,7 +84,6 @@ class WindowSweep(EagerSweep):
         self._correlation = correlation
         self._groups = groups
         self._timespan = correlation.timespan
-        self._waiting = Waiting(correlation, groups)
         self._window: Evaluator | None = None
         self._end = NEVER
         """The window is `[end - timespan, end]`."""
@@ -108,8 +91,6 @@ class WindowSweep(EagerSweep):
     def instants(self, columns: Columns, fresh: Fresh, *, covered: bool) -> list[int]:
         """Times from the first fresh hit on; the covered ones are passed over."""
         if self._window is None:
-            if not self._waiting.over(columns):
-                return []
             self._begin(columns, fresh.earliest)
         elif fresh.late:
             if covered:
@@ -166,7 +147,6 @@ class ChainSweep(EagerSweep):
     def __init__(self, correlation: Correlation, groups: Mapping[str, str]) -> None:
         self._correlation = correlation
         self._groups = groups
-        self._waiting = Waiting(correlation, groups)
         self._window: Chains | None = None
         self._end = NEVER
         self._snapshots: list[tuple[int, list[Chain]]] = []
@@ -175,8 +155,6 @@ class ChainSweep(EagerSweep):
     def instants(self, columns: Columns, fresh: Fresh, *, covered: bool) -> list[int]:  # noqa: ARG002
         """Times from the first fresh hit on."""
         if self._window is None:
-            if not self._waiting.over(columns):
-                return []
             self._rewind(NEVER)
         elif fresh.late:
             self._rewind(fresh.earliest)

@@ -6,6 +6,7 @@ federation:
   weight: jointsoc.rollup.count field with the number of events in a rolled-up event
   nonnegative: true             value_sum only: values are never negative, so it may alert on arrival
   share: {k: 3, tlp: amber}     under which conditions the finding may be shared
+  alert: true                   alert by itself, though another correlation refers to it
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from schemas.errors import RuleError
 from schemas.member import MemberRegistry
 from schemas.rule_document import RuleDocument
 
-KEYS: Final = ("min_organizations", "suppress", "weight", "nonnegative", "share")
+KEYS: Final = ("min_organizations", "suppress", "weight", "nonnegative", "share", "alert")
 THINNING_PARTS: Final = 16
 """`suppress` is at least this part of the timespan: hits of a flooded group are thinned in buckets of that width."""
 
@@ -38,6 +39,8 @@ class Federation(msgspec.Struct, frozen=True):
     weight: str | None = None
     nonnegative: bool = False
     share: Share | None = None
+    alert: bool | None = None
+    """None where the rule does not say."""
 
 
 def read_federation(document: RuleDocument, kind: Kind, timespan: int, registry: MemberRegistry) -> Federation:
@@ -62,6 +65,7 @@ def read_federation(document: RuleDocument, kind: Kind, timespan: int, registry:
         min_organizations=_min_organizations(document, block, registry),
         weight=_weight(document, block),
         nonnegative=_nonnegative(document, block, kind),
+        alert=_alert(document, block),
         share=_share(document, block),
     )
 
@@ -110,6 +114,13 @@ def _nonnegative(document: RuleDocument, block: Mapping[str, Any], kind: Kind) -
     if nonnegative and kind != "value_sum":
         raise RuleError(where, f"`nonnegative` means nothing for {kind}", expected="value_sum")
     return nonnegative
+
+
+def _alert(document: RuleDocument, block: Mapping[str, Any]) -> bool | None:
+    alert = block.get("alert")
+    if alert is not None and type(alert) is not bool:
+        raise RuleError(document.where("federation", "alert"), "not yes or no", got=alert, expected="true or false")
+    return alert
 
 
 def _share(document: RuleDocument, block: Mapping[str, Any]) -> Share | None:

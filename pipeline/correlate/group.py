@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from pipeline.correlate.columns import Columns, Fresh
@@ -11,13 +11,19 @@ from pipeline.correlate.content import Content
 from pipeline.correlate.correlation import Correlation
 from pipeline.correlate.eager import EagerSweep, build_eager
 from pipeline.correlate.episode import Episode, Published, Superseded, merge_instants
+from pipeline.correlate.instants import Census, Instant, Referral
 from pipeline.correlate.settling import SettlingSweep
 from pipeline.correlate.thinning import THIN_ABOVE, Thinning
+from pipeline.correlate.waiting import Waiting
 from schemas.alert import SETTLED_REVISION, SUPERSEDED_REVISION, State
 from schemas.hit import Hit
 
 MAX_REWRITTEN: Final = 16
 """Superseded ids of one episode whose tombstones are rewritten when it settles; older ones stay links of a chain."""
+
+
+EVICTION_PARTS: Final = 4
+"""Old hits stay for up to this part of the timespan longer than they matter."""
 
 
 class Watch:
@@ -27,15 +33,27 @@ class Watch:
         correlation: the rule.
         groups: member -> corporate group.
         thin_above: hits that a group may hold before it is thinned.
+        referrals: the places where other correlations refer to it.
     """
 
-    def __init__(self, correlation: Correlation, groups: Mapping[str, str], thin_above: int = THIN_ABOVE) -> None:
+    def __init__(
+        self,
+        correlation: Correlation,
+        groups: Mapping[str, str],
+        thin_above: int = THIN_ABOVE,
+        referrals: Sequence[Referral] = (),
+    ) -> None:
         self.correlation = correlation
         self.groups = groups
         self.eager = correlation.eager
         self.timespan = correlation.timespan
         self.gap = correlation.suppress
-        self.thinning = Thinning(correlation, groups, thin_above)
+        # Nothing depends on when old hits go: several at a time cost less.
+        self.slack = 1 + correlation.timespan // EVICTION_PARTS
+        self.waiting = Waiting(correlation, groups)
+        self.alerts = correlation.alerts
+        self.referrals = referrals
+        self.thinning = Thinning(correlation, groups, thin_above, referred=bool(referrals))
 
 
 class Revision(NamedTuple):
@@ -55,11 +73,22 @@ class Revision(NamedTuple):
         """Later revisions have higher numbers: settled ones above open ones, tombstones above all."""
         match self.state:
             case "open":
-                return self.content.count
+                return self.content.size
             case "settled":
-                return SETTLED_REVISION + self.content.count
+                return SETTLED_REVISION + self.content.size
             case "superseded":
                 return SUPERSEDED_REVISION
+
+
+class Step(NamedTuple):
+    """What a group made of new hits, or of a move of the settle line."""
+
+    revisions: Sequence[Revision] = ()
+    instants: Sequence[Instant] = ()
+    """Satisfied times for the correlations that refer to this one; some may be known to them."""
+
+
+NOTHING: Final = Step()
 
 
 class Group:
@@ -71,14 +100,14 @@ class Group:
     """
 
     __slots__ = (
+        "_census",
         "_eager",
-        "_settling",
         "cells",
-        "changed",
         "columns",
         "episodes",
         "key",
         "pending",
+        "settling",
         "thin_above",
         "watch",
     )
@@ -92,55 +121,94 @@ class Group:
         self.thin_above = watch.thinning.above
         self.pending = False
         """Whether an episode has grown since it was last published."""
-        self.changed = True
-        """Whether anything but the hits changed since it was last stored."""
-        self._eager: EagerSweep | None = build_eager(watch.correlation, watch.groups) if watch.eager else None
-        self._settling = None if watch.eager else SettlingSweep(watch.correlation, watch.groups)
+        self._census = Census(watch.timespan) if watch.referrals else None
+        self._eager: EagerSweep | None = None
+        self.settling: SettlingSweep | None = None
+        """What looks at windows behind the settle line; None while none can hold, or if none need wait."""
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing left to remember."""
         return not self.columns.times and not self.episodes and not self.cells
 
-    def feed(self, hits: list[Hit]) -> tuple[Fresh, list[Revision]]:
+    def feed(self, hits: list[Hit]) -> Step:
         """Take hits in, none before the settle line; what is new, and what there is to say at once."""
         fresh = self.columns.insert(hits)
-        if not fresh.hits or self._eager is None:
-            return fresh, []
-        last = self.episodes[-1] if self.episodes and fresh.late else None
-        covered = last is not None and last.start <= fresh.earliest and last.last >= fresh.newest_before
-        instants = self._eager.instants(self.columns, fresh, covered=covered)
+        if fresh is None:
+            return NOTHING
+        if self._census is not None and fresh.late:
+            self._census.forget()
+        if self._eager is None:
+            if not self.watch.waiting.over(self.columns):
+                return NOTHING
+            self._wake()
+        if self._eager is None:
+            return NOTHING
+        instants = self._eager.instants(self.columns, fresh, covered=self._covered(fresh))
         if not instants and not self.episodes:
-            return fresh, []
-        self.changed |= merge_instants(self.episodes, instants, self.watch.gap)
-        return fresh, self._news(fresh.earliest)
+            return NOTHING
+        revisions: list[Revision] = []
+        if self.watch.alerts:
+            merge_instants(self.episodes, instants, self.watch.gap)
+            revisions = self._news(fresh.earliest)
+        told = self._told(instants)
+        return Step(revisions, told) if revisions or told else NOTHING
 
-    def thin(self) -> bool:
-        """Drop hits that need not be kept, if there are many; whether any was dropped."""
-        if len(self.columns) < self.thin_above:
+    def _wake(self) -> None:
+        """From now on the condition may hold, and windows are looked at."""
+        watch = self.watch
+        if watch.eager:
+            self._eager = build_eager(watch.correlation, watch.groups, referred=bool(watch.referrals))
+        elif self.settling is None:
+            self.settling = SettlingSweep(watch.correlation, watch.groups)
+
+    def restore(self, hits: list[Hit], episodes: list[Episode], cells: dict[int, Content], thin_above: int) -> None:
+        """Hold what the group held when it was written."""
+        self.columns.insert(hits)
+        self.episodes, self.cells, self.thin_above = episodes, cells, thin_above
+        self.pending = any(self._grown(episode) for episode in episodes)
+        if self.watch.waiting.over(self.columns):
+            self._wake()
+
+    def _covered(self, fresh: Fresh) -> bool:
+        """Whether one alert covers every time that the late hits can have changed, and nobody asks for more."""
+        if not fresh.late or fresh.replaced or self.watch.referrals or not self.episodes:
             return False
-        dropped = self.watch.thinning.thin(self.columns, self.cells)
+        last = self.episodes[-1]
+        return last.start <= fresh.earliest and last.last >= fresh.newest_before
+
+    def _told(self, instants: Sequence[int]) -> list[Instant]:
+        if self._census is None:
+            return []
+        return self._census.at(self.columns, instants, exact=not self.cells)
+
+    def thin(self) -> int:
+        """Drop hits that need not be kept; how many."""
+        held = len(self.columns)
+        self.watch.thinning.thin(self.columns, self.cells)
+        dropped = held - len(self.columns)
         self.thin_above = max(self.watch.thinning.above, 2 * len(self.columns))
         if dropped:
-            self.changed = True
-            for sweep in (self._eager, self._settling):
+            for sweep in (self._eager, self.settling, self._census):
                 if sweep is not None:
                     sweep.forget()
         return dropped
 
-    def advance(self, settled: int, line: int) -> list[Revision]:
+    def advance(self, settled: int, line: int) -> Step:
         """Move the settle line from `settled` to `line`: what becomes true or final by that. Evicts old hits."""
         revisions: list[Revision] = []
         instants: list[int] = []
-        if self._settling is not None:
-            instants = self._settling.instants(self.columns, settled, line)
-            self.changed |= merge_instants(self.episodes, instants, self.watch.gap)
+        if self.settling is not None:
+            instants = self.settling.instants(self.columns, settled, line)
+            if self.watch.alerts:
+                merge_instants(self.episodes, instants, self.watch.gap)
+        told = self._told(instants)
         while self.episodes and self.episodes[0].last + self.watch.gap < line:
             revisions += self._publish(self.episodes.pop(0), "settled")
         if instants:
             revisions += self._news(instants[0])
         self._evict(line)
-        return revisions
+        return Step(revisions, told) if revisions or told else NOTHING
 
     def refresh(self) -> list[Revision]:
         """Episodes that have grown since they were last published."""
@@ -152,13 +220,13 @@ class Group:
         """The first settle line at which there is something to do; None if there never is."""
         due = []
         if self.columns.times:
-            due.append(self.columns.times[0] + self.watch.timespan + 1)
+            due.append(self.columns.times[0] + self.watch.timespan + self.watch.slack)
         if self.episodes:
             due.append(self.episodes[0].last + self.watch.gap + 1)
         if self.cells:
             due.append((min(self.cells) + 1) * self.watch.thinning.width + self.watch.timespan)
-        if self._settling is not None:
-            following = self._settling.next_due(self.columns, settled)
+        if self.settling is not None:
+            following = self.settling.next_due(self.columns, settled)
             if following is not None:
                 due.append(following + 1)
         return min(due, default=None)
@@ -187,7 +255,7 @@ class Group:
         # Hits that were there may have become evidence when the episode grew.
         first, end = self.columns.span(min(earliest, said.last + 1), episode.last)
         first = max(first, bisect_left(self.columns.times, episode.start - self.watch.timespan))
-        return any(hit.member not in said.members for hit in self.columns.hits[first:end])
+        return any(not said.members.issuperset(hit.members) for hit in self.columns.hits[first:end])
 
     def _grown(self, episode: Episode) -> bool:
         said = episode.published
@@ -198,7 +266,6 @@ class Group:
         tombstones = self._tombstones(episode, state)
         content = self._content(episode)
         episode.published = Published(episode.start, episode.last, content.count, set(content.members))
-        self.changed = True
         return [*tombstones, Revision(episode.start, episode.last, content, state)]
 
     def _tombstones(self, episode: Episode, state: State) -> list[Revision]:
@@ -253,12 +320,13 @@ class Group:
                 self._freeze(episode, count)
             if self._eager is not None:
                 self._eager.evict(self.columns, count, line)
-            elif self._settling is not None:
-                self._settling.evict(self.columns, count)
+            elif self.settling is not None:
+                self.settling.evict(self.columns, count)
+            if self._census is not None:
+                self._census.forget()
             self.columns.drop_first(count)
         for bucket in [bucket for bucket in self.cells if (bucket + 1) * self.watch.thinning.width <= oldest]:
             cell = self.cells.pop(bucket)
-            self.changed = True
             for episode in self.episodes:
                 if self.watch.thinning.meets(bucket, episode.start - self.watch.timespan, episode.last):
                     episode.frozen = _joined(episode.frozen, cell)
@@ -272,7 +340,6 @@ class Group:
                 folded = Content()
                 folded.fold(portion)
                 setattr(episode, part, _joined(getattr(episode, part), folded))
-                self.changed = True
 
 
 def _joined(content: Content | None, more: Content) -> Content:

@@ -94,7 +94,7 @@ class _Projection:
         origin = event.origin
         return [
             (
-                shard_of(correlation.id, group),
+                shard_of(correlation, group),
                 GroupHit(
                     correlation.id,
                     group,
@@ -182,9 +182,11 @@ def hit_id(event: Event) -> int:
     return stable_number(event.member, event.event_id, event.time)
 
 
-def shard_of(correlation: str, group: tuple[str, ...]) -> int:
-    """The shard in which a group of a correlation lives."""
-    return stable_number(correlation, *group) % SHARDS
+def shard_of(correlation: Correlation, group: tuple[str, ...]) -> int:
+    """The shard in which a group of a correlation lives: with those that it becomes a hit of, if there are any."""
+    if correlation.family:
+        return stable_number(correlation.family, *(group[position] for position in correlation.family_key)) % SHARDS
+    return stable_number(correlation.id, *group) % SHARDS
 
 
 def _single(value: Value) -> str | int | float | bool | None:

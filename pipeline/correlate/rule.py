@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, Final, get_args
+from typing import Any, Final, NamedTuple, get_args
 
 import msgspec
 
-from pipeline.correlate.correlation import Correlation, Reference, Tlp, fingerprint_of, tlp_of
+from pipeline.correlate.chaining import check_carried, in_order, settle_alerts, with_families
+from pipeline.correlate.correlation import NUMERIC, Correlation, Reference, Tlp, fingerprint_of, tlp_of
 from pipeline.correlate.correlation_block import Block, read_correlation
-from pipeline.correlate.federation_block import TooFewGroups, read_federation
+from pipeline.correlate.federation_block import Federation, TooFewGroups, read_federation
 from schemas.alert import Level
 from schemas.errors import RuleError
 from schemas.member import MemberRegistry
@@ -44,17 +45,19 @@ def compile_correlations(
         document.id: str(document.data.get("title", "")) for document in documents if document.kind == "detection"
     }
     names = _names(correlations, detections)
-    blocks = [(document, read_correlation(document)) for document in correlations]
-    _refuse_chains(blocks, names)
-    compiled = []
-    for document, block in blocks:
+    known = _Known(detections, titles, {name: document.id for name, document in names.items()}, {})
+    stated: dict[str, bool | None] = {}
+    for document, block in in_order([(one, read_correlation(one)) for one in correlations], names):
         try:
-            compiled.append(_compile(document, block, detections, titles, registry))
+            federation = read_federation(document, block.kind, block.timespan, registry)
+            known.compiled[document.id] = _compile(document, block, known, federation)
+            stated[document.id] = federation.alert
         except TooFewGroups as error:
             if on_too_few is None:
                 raise
             on_too_few(error)
-    return compiled
+    placed = with_families(settle_alerts(list(known.compiled.values()), stated))
+    return _fingerprinted(placed)
 
 
 def _names(correlations: Sequence[RuleDocument], detections: Mapping[str, str]) -> dict[str, RuleDocument]:
@@ -69,49 +72,23 @@ def _names(correlations: Sequence[RuleDocument], detections: Mapping[str, str]) 
     return names
 
 
-def _refuse_chains(blocks: Sequence[tuple[RuleDocument, Block]], names: Mapping[str, RuleDocument]) -> None:
-    children = {document.id: [names[rule].id for rule in block.rules if rule in names] for document, block in blocks}
-    for document, block in blocks:
-        chained = next((rule for rule in block.rules if rule in names), None)
-        if chained is None:
-            continue
-        where = document.where("correlation", "rules")
-        if _reaches(document.id, document.id, children):
-            raise RuleError(where, "the correlation refers to itself, directly or through others", got=chained)
-        raise RuleError(
-            where,
-            "a correlation of correlations is not supported yet",
-            got=chained,
-            hint="refer to its detections instead",
-        )
+class _Known(NamedTuple):
+    """What a correlation may refer to."""
+
+    detections: Mapping[str, str]
+    titles: Mapping[str, str]
+    correlations: Mapping[str, str]
+    """Id or name -> id."""
+    compiled: dict[str, Correlation]
+    """By id; those that are compiled so far."""
 
 
-def _reaches(start: str, goal: str, children: Mapping[str, list[str]]) -> bool:
-    seen: set[str] = set()
-    waiting = list(children[start])
-    while waiting:
-        current = waiting.pop()
-        if current == goal:
-            return True
-        if current not in seen:
-            seen.add(current)
-            waiting += children[current]
-    return False
-
-
-def _compile(
-    document: RuleDocument,
-    block: Block,
-    detections: Mapping[str, str],
-    titles: Mapping[str, str],
-    registry: MemberRegistry,
-) -> Correlation:
-    federation = read_federation(document, block.kind, block.timespan, registry)
+def _compile(document: RuleDocument, block: Block, known: _Known, federation: Federation) -> Correlation:
     correlation = Correlation(
         id=document.id,
         fingerprint="",
         kind=block.kind,
-        references=_references(document, block, detections, titles),
+        references=_references(document, block, known),
         group_by=block.group_by,
         timespan=block.timespan,
         comparisons=block.comparisons,
@@ -123,31 +100,58 @@ def _compile(
         weight=federation.weight,
         nonnegative=federation.nonnegative,
         share=federation.share,
+        generate=block.generate,
         source=document.where().rpartition("/")[2],
         **_metadata(document),
     )
-    _check_organizations(document, correlation)
-    semantics = msgspec.json.encode(fingerprint_of(correlation))
-    return msgspec.structs.replace(correlation, fingerprint=blake2b(semantics, digest_size=8).hexdigest())
+    _check_organizations(document, correlation, known.compiled)
+    _check_numbers(document, correlation, known.compiled)
+    check_carried(document, correlation, known.compiled)
+    return correlation
 
 
-def _references(
-    document: RuleDocument, block: Block, detections: Mapping[str, str], titles: Mapping[str, str]
-) -> tuple[Reference, ...]:
+def _fingerprinted(compiled: Sequence[Correlation]) -> list[Correlation]:
+    """With the hash of what decides when each fires; those that are referred to come first."""
+    fingerprints: dict[str, str] = {}
+    found = []
+    for one in compiled:
+        references = tuple(
+            msgspec.structs.replace(reference, fingerprint=fingerprints.get(reference.id, ""))
+            for reference in one.references
+        )
+        placed = msgspec.structs.replace(one, references=references)
+        semantics = msgspec.json.encode(fingerprint_of(placed))
+        fingerprints[one.id] = blake2b(semantics, digest_size=8).hexdigest()
+        found.append(msgspec.structs.replace(placed, fingerprint=fingerprints[one.id]))
+    return found
+
+
+def _references(document: RuleDocument, block: Block, known: _Known) -> tuple[Reference, ...]:
     found: dict[str, Reference] = {}
+    where = document.where("correlation", "rules" if "rules" in document.data["correlation"] else "condition")
     for rule in block.rules:
-        where = document.where("correlation", "rules" if "rules" in document.data["correlation"] else "condition")
-        detection = detections.get(rule)
-        if detection is None:
-            raise RuleError(where, "refers to a rule that is not here", got=rule, expected="id or name of a detection")
-        if detection in found:
+        target = known.detections.get(rule) or known.correlations.get(rule)
+        if target is None:
+            raise RuleError(
+                where,
+                "refers to a rule that is not here",
+                got=rule,
+                expected="id or name of a detection or correlation",
+            )
+        if rule not in known.detections and target not in known.compiled:
+            raise TooFewGroups(
+                where, "refers to a correlation that wants more corporate groups than there are", got=rule
+            )
+        if target in found:
             raise RuleError(where, "refers to one rule twice, by its id and by its name", got=rule)
         fields = {alias: names[rule] for alias, names in block.aliases.items() if rule in names}
-        found[detection] = Reference(detection, titles.get(detection) or rule, fields)
+        child = known.compiled.get(target)
+        title = child.title if child is not None else known.titles.get(target)
+        found[target] = Reference(target, title or rule, fields)
     return tuple(found.values())
 
 
-def _check_organizations(document: RuleDocument, correlation: Correlation) -> None:
+def _check_organizations(document: RuleDocument, correlation: Correlation, compiled: Mapping[str, Correlation]) -> None:
     """A chain is hit at no more groups than it has links; one that may be of any length has no definite spread."""
     least = correlation.min_organizations
     if least <= 1 or correlation.kind != "temporal_ordered":
@@ -157,9 +161,22 @@ def _check_organizations(document: RuleDocument, correlation: Correlation) -> No
         raise RuleError(
             where, "`min_organizations` of an ordered rule with an upper bound is not supported yet", got=least
         )
+    if any(reference.id in compiled for reference in correlation.references):
+        return  # a link that is a correlation may by itself be at many groups
     links = min((len(clause.present) for clause in correlation.clauses), default=correlation.least)
     if least > links:
         raise RuleError(where, "more corporate groups than the chain has links", got=least, expected=f"at most {links}")
+
+
+def _check_numbers(document: RuleDocument, correlation: Correlation, compiled: Mapping[str, Correlation]) -> None:
+    chained = next((reference for reference in correlation.references if reference.id in compiled), None)
+    if chained is not None and correlation.kind in NUMERIC:
+        raise RuleError(
+            document.where("correlation", "type"),
+            "a satisfied correlation holds no numbers to add up",
+            got=correlation.kind,
+            expected="event_count, value_count or a temporal type over a correlation",
+        )
 
 
 def _metadata(document: RuleDocument) -> dict[str, Any]:

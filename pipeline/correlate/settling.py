@@ -76,6 +76,12 @@ class SettlingSweep:
                 self._window.remove(columns.times[index], columns.hits[index])
 
     def next_due(self, columns: Columns, settled: int) -> int | None:
-        """The first time not yet read that belongs to a hit."""
-        index = bisect_left(columns.times, settled)
-        return columns.times[index] if index < len(columns) else None
+        """The first time from `settled` (ms) on that may satisfy the condition: of a hit, or a deadline."""
+        times = columns.times
+        index = bisect_left(times, settled)
+        due = times[index] if index < len(times) else None
+        if self._absence:
+            index = bisect_left(times, settled - self._timespan)
+            if index < len(times) and (due is None or times[index] + self._timespan < due):
+                due = times[index] + self._timespan
+        return due

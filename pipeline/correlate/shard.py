@@ -6,18 +6,21 @@ goes on exactly as this one would.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 import msgspec
 
 from pipeline.correlate.alert import AlertWriter
-from pipeline.correlate.columns import Fresh
 from pipeline.correlate.correlation import Correlation
-from pipeline.correlate.group import Group, Revision, Watch
-from pipeline.correlate.store import GroupStore, Head, Segment, Store, Stored, group_key
+from pipeline.correlate.group import NOTHING, Group, Revision, Step, Watch
+from pipeline.correlate.instants import referrals_among
+from pipeline.correlate.living import BUDGET, LIVE, Living, LivingGroups, Place
+from pipeline.correlate.store import ShardStore, Store, Summary
 from pipeline.correlate.thinning import THIN_ABOVE
+from pipeline.correlate.timetable import Timetable
 from schemas.alert import Alert
 from schemas.hit import GroupHit, Hit
 from schemas.member import MemberRegistry
@@ -26,13 +29,27 @@ __all__ = ["Counters", "Shard", "Store"]
 
 REFRESH: Final = 5_000
 """Milliseconds of the settle line after which grown alerts are published again: a flood is one growing alert."""
+JOURNAL: Final = 32_768
+"""Hits in the journal, and one for each entry, at which changed groups are written and it begins anew."""
 
-_Place = tuple[str, tuple[str, ...]]
-"""Correlation id and group."""
+_Waiting = list[dict[Place, list[Hit]]]
+"""For each rank the hits of its groups."""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What bounds a shard."""
+
+    thin_above: int = THIN_ABOVE
+    """Hits that a group may hold before it is thinned."""
+    live: int = LIVE
+    """Groups in memory."""
+    budget: int = BUDGET
+    """Groups of one correlation."""
+    journal: int = JOURNAL
 
 
 class Counters(msgspec.Struct):
-    """What a shard did not use or keep; nothing is dropped silently."""
+    """What a shard did not use or keep since it started; nothing is dropped silently."""
 
     late_after_settle: int = 0
     """Hits before the settle line. The clock promises that there are none: more than zero is a fault."""
@@ -41,18 +58,8 @@ class Counters(msgspec.Struct):
     abandoned_groups: int = 0
     """Stored groups whose correlation left the rule pack, or changed."""
     thinned_hits: int = 0
-
-
-class _Kept:
-    """A group, where it is stored, and when it is due."""
-
-    __slots__ = ("group", "key", "segments", "timer")
-
-    def __init__(self, group: Group, key: bytes) -> None:
-        self.group = group
-        self.key = key
-        self.segments: list[Segment] = []
-        self.timer: int | None = None
+    refused_hits: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    """(correlation, member) -> hits that would have opened a group beyond the budget."""
 
 
 class Shard:
@@ -61,9 +68,9 @@ class Shard:
     Args:
         correlations: id -> correlation, of the active rule pack.
         registry: names and corporate groups of the members.
-        store: the shard's state; read at once.
+        store: the shard's state; the summary and the journal are read at once.
         pack_version: named in the alerts.
-        thin_above: hits that a group may hold before it is thinned.
+        limits: what bounds it.
 
     Raises:
         ConfigError: the state was written in another format.
@@ -76,20 +83,39 @@ class Shard:
         store: Store,
         *,
         pack_version: str = "",
-        thin_above: int = THIN_ABOVE,
+        limits: Limits | None = None,
     ) -> None:
-        groups = registry.groups()
+        limits = limits or Limits()
+        groups, referrals = registry.groups(), referrals_among(correlations)
         self.counters = Counters()
-        self._watches = {name: Watch(correlation, groups, thin_above) for name, correlation in correlations.items()}
+        self._watches = {
+            name: Watch(correlation, groups, limits.thin_above, referrals.get(name, ()))
+            for name, correlation in correlations.items()
+        }
+        self._fingerprints = {name: correlation.fingerprint for name, correlation in correlations.items()}
+        self._ranks = _ranks(correlations)
         self._writer = AlertWriter(registry, pack_version)
-        self._store = GroupStore(store)
-        self._kept: dict[_Place, _Kept] = {}
-        self._due: list[tuple[int, _Place]] = []
-        self._pending: set[_Place] = set()
-        self._line, stored = self._store.load()
-        self._refreshed = self._line
-        for one in stored:
-            self._restore(one)
+        self._store = ShardStore(store)
+        self._journal = limits.journal
+        self._due: list[list[tuple[int, Place]]] = [[] for _ in range(1 + max(self._ranks.values(), default=0))]
+        self._pending: set[Place] = set()
+        summary = self._store.summary()
+        known = summary or Summary()
+        self._line, self._refreshed = known.line, known.refreshed
+        self._timetable = Timetable(store, known.chunks)
+        self._living = LivingGroups(
+            self._watches,
+            self._store,
+            self._timetable,
+            known.held,
+            self._abandoned,
+            live=limits.live,
+            budget=limits.budget,
+        )
+        self._summary = known
+        self._catch_up(known.fingerprints)
+        if summary is None or known.fingerprints != self._fingerprints:
+            self.save()
 
     def feed(self, hits: Sequence[GroupHit], created: int | None = None) -> list[Alert]:
         """Take hits in, in any order, repeats included; what is worth saying at once.
@@ -98,20 +124,12 @@ class Shard:
             hits: of any correlations and groups of this shard.
             created: ms; when the revisions are made. Left out, each takes the time of its last instant.
         """
-        places: dict[_Place, list[Hit]] = {}
-        for one in hits:
-            if one.hit.time < self._line:
-                self.counters.late_after_settle += 1
-            elif one.correlation not in self._watches:
-                self.counters.unknown_correlation += 1
-            else:
-                places.setdefault((one.correlation, one.group), []).append(one.hit)
-        alerts: list[Alert] = []
-        for place, found in places.items():
-            kept = self._kept.get(place) or self._open(place)
-            fresh, revisions = kept.group.feed(found)
-            alerts += self._written(kept.group, revisions, created)
-            self._save(place, kept, fresh)
+        if not hits:
+            return []
+        self._store.note(hits, None)
+        alerts = self._feed(hits, created)
+        if self._store.journalled >= self._journal:
+            self.save()
         return alerts
 
     def advance(self, line: int, created: int | None = None) -> list[Alert]:
@@ -123,29 +141,150 @@ class Shard:
         """
         if line <= self._line:
             return []
-        settled, self._line = self._line, line
-        alerts: list[Alert] = []
-        while self._due and self._due[0][0] <= line:
-            due, place = heappop(self._due)
-            kept = self._kept.get(place)
-            if kept is None or kept.timer != due:
+        self._store.note((), line)
+        alerts = self._advance(line, created)
+        if self._store.journalled >= self._journal:
+            self.save()
+        return alerts
+
+    def _catch_up(self, fingerprints: Mapping[str, str]) -> None:
+        """Do again what the journal says; its alerts were published then."""
+        same = {name for name, fingerprint in fingerprints.items() if self._fingerprints.get(name) == fingerprint}
+        for hits, line in self._store.journal():
+            if line is None:
+                self._feed([one for one in hits if one.correlation in same], None)
+            else:
+                self._advance(line, None)
+        abandoned = self.counters.abandoned_groups
+        self.counters = Counters(abandoned_groups=abandoned)
+
+    def save(self) -> None:
+        """Write every changed group and begin a new journal; without it the next shard has more to read."""
+        self._living.save(self._line)
+        for rank, due in enumerate(self._due):
+            if len(due) > 2 * len(self._living.by_place) + 1_000:
+                timers = ((time, place, self._living.by_place.get(place)) for time, place in due)
+                self._due[rank] = [(time, place) for time, place, one in timers if one and one.timer == time]
+                heapify(self._due[rank])
+        self._summary.line, self._summary.refreshed = self._line, self._refreshed
+        self._summary.fingerprints = self._fingerprints
+        self._summary.chunks = self._timetable.save()
+        self._store.begin(self._summary)
+
+    def _abandoned(self) -> None:
+        self.counters.abandoned_groups += 1
+
+    def _feed(self, hits: Sequence[GroupHit], created: int | None) -> list[Alert]:
+        places: dict[Place, list[Hit]] = {}
+        line, watches = self._line, self._watches
+        for one in hits:
+            hit = one.hit
+            if hit.time < line:
+                self.counters.late_after_settle += 1
                 continue
-            kept.timer = None
-            alerts += self._written(kept.group, kept.group.advance(settled, line), created)
-            self._save(place, kept, None)
+            place = one.correlation, one.group
+            found = places.get(place)
+            if found is not None:
+                found.append(hit)
+            elif one.correlation in watches:
+                places[place] = [hit]
+            else:
+                self.counters.unknown_correlation += 1
+        waiting = self._by_rank(places)
+        return [alert for rank in range(len(waiting)) for alert in self._take(waiting, rank, line, created)]
+
+    def _by_rank(self, places: dict[Place, list[Hit]]) -> _Waiting:
+        if len(self._due) == 1:
+            return [places]
+        waiting: _Waiting = [{} for _ in self._due]
+        for place, hits in places.items():
+            waiting[self._ranks[place[0]]][place] = hits
+        return waiting
+
+    def _take(self, waiting: _Waiting, rank: int, settled: int, created: int | None) -> list[Alert]:
+        """Feed the groups of one rank; what they find for those above waits there."""
+        alerts: list[Alert] = []
+        by_place = self._living.by_place
+        for place, hits in waiting[rank].items():
+            living = by_place.get(place) or self._open(place, hits)
+            if living is None:
+                continue
+            living.changed = True
+            group = living.group
+            step = group.feed(hits)
+            if step is not NOTHING:
+                alerts += self._done(group, step, waiting, created)
+            if len(group.columns.times) >= group.thin_above:
+                self.counters.thinned_hits += group.thin()
+            if group.pending:
+                self._pending.add(place)
+            if living.timer is None or step is not NOTHING or group.settling:
+                self._arm(place, living, settled)
+        return alerts
+
+    def _open(self, place: Place, hits: Sequence[Hit]) -> Living | None:
+        living = self._living.open(place, hits[0].member)
+        if living is None:
+            self.counters.refused_hits[place[0], hits[0].member] += len(hits)
+        return living
+
+    def _done(self, group: Group, step: Step, waiting: _Waiting, created: int | None) -> list[Alert]:
+        """After a group has done something: pass on what others refer to, and write its alerts."""
+        if step.instants:
+            for referral in group.watch.referrals:
+                above = waiting[self._ranks[referral.parent]]
+                for one in referral.hits(group.key, step.instants):
+                    above.setdefault((one.correlation, one.group), []).append(one.hit)
+        return self._written(group, step.revisions, created)
+
+    def _advance(self, line: int, created: int | None) -> list[Alert]:
+        settled, self._line = self._line, line
+        for key in self._timetable.take(line):
+            living = self._living.load(key)
+            if living is not None:
+                living.changed = True
+                place = living.group.watch.correlation.id, living.group.key
+                if living.group.pending:
+                    self._pending.add(place)
+                self._arm(place, living, settled)
+        alerts: list[Alert] = []
+        waiting = self._by_rank({})
+        for rank in range(len(self._due)):
+            # What became final below is not too late here: nothing of this rank has moved on yet.
+            alerts += self._take(waiting, rank, settled, created)
+            alerts += self._move(rank, settled, line, waiting, created)
         if line - self._refreshed >= REFRESH:
             self._refreshed = line
             alerts += self._refresh(created)
-        self._store.put_line(line)
+        return alerts
+
+    def _move(self, rank: int, settled: int, line: int, waiting: _Waiting, created: int | None) -> list[Alert]:
+        """Move the groups of one rank that are due."""
+        alerts: list[Alert] = []
+        due, by_place = self._due[rank], self._living.by_place
+        while due and due[0][0] <= line:
+            time, place = heappop(due)
+            living = by_place.get(place)
+            if living is None or living.timer != time:
+                continue
+            living.timer = None
+            living.changed = True
+            step = living.group.advance(settled, line)
+            if step is not NOTHING:
+                alerts += self._done(living.group, step, waiting, created)
+            if living.group.empty:
+                self._living.remove(place)
+            else:
+                self._arm(place, living, line)
         return alerts
 
     def _refresh(self, created: int | None) -> list[Alert]:
         alerts: list[Alert] = []
         for place in sorted(self._pending):
-            kept = self._kept.get(place)
-            if kept is not None and kept.group.pending:
-                alerts += self._written(kept.group, kept.group.refresh(), created)
-                self._save(place, kept, None)
+            living = self._living.by_place.get(place)
+            if living is not None and living.group.pending:
+                living.changed = True
+                alerts += self._written(living.group, living.group.refresh(), created)
         self._pending.clear()
         return alerts
 
@@ -153,58 +292,24 @@ class Shard:
         write, correlation = self._writer.alert, group.watch.correlation
         return [write(correlation, group.key, revision, created) for revision in revisions]
 
-    def _open(self, place: _Place) -> _Kept:
-        watch = self._watches[place[0]]
-        kept = self._kept[place] = _Kept(Group(watch, place[1]), group_key(watch.correlation, place[1]))
-        return kept
-
-    def _restore(self, stored: Stored) -> None:
-        head = stored.head
-        watch = self._watches.get(head.correlation) if head is not None else None
-        if head is None or watch is None or watch.correlation.fingerprint != head.fingerprint:
-            self.counters.abandoned_groups += 1
-            self._store.delete(stored.key, stored.segments)
-            return
-        place = head.correlation, head.group
-        kept = self._kept[place] = _Kept(Group(watch, head.group), stored.key)
-        group = kept.group
-        # A segment may hold hits that were evicted, and are in an episode's frozen part already.
-        oldest = self._line - watch.timespan
-        group.columns.insert([hit for segment in stored.segments for hit in segment.hits if hit.time >= oldest])
-        group.episodes, group.cells = head.episodes, head.cells
-        group.thin_above = max(group.thin_above, 2 * len(group.columns)) if head.cells else group.thin_above
-        group.changed = False
-        group.pending = True
-        self._pending.add(place)
-        kept.segments = stored.segments
-        self._arm(place, kept)
-
-    def _save(self, place: _Place, kept: _Kept, fresh: Fresh | None) -> None:
-        """Bring the store up to date with a group, and see when it is due."""
-        group = kept.group
-        if group.empty:
-            self._store.delete(kept.key, kept.segments)
-            del self._kept[place]
-            return
-        held, oldest = len(group.columns), self._line - group.watch.timespan
-        if group.thin():
-            self.counters.thinned_hits += held - len(group.columns)
-            self._store.rewrite(kept.key, kept.segments, group.columns.hits)
-        elif fresh is None:
-            self._store.drop_before(kept.key, kept.segments, oldest)
-        elif fresh.hits:
-            self._store.add(kept.key, kept.segments, fresh.hits, oldest)
-        if group.changed:
-            group.changed = False
-            head = Head(*place[:1], group.watch.correlation.fingerprint, group.key, group.episodes, group.cells)
-            self._store.put_head(kept.key, head)
-        if group.pending:
-            self._pending.add(place)
-        self._arm(place, kept)
-
-    def _arm(self, place: _Place, kept: _Kept) -> None:
+    def _arm(self, place: Place, living: Living, settled: int) -> None:
         """Note when the settle line will next mean something to the group."""
-        due = kept.group.deadline(self._line)
-        if due is not None and (kept.timer is None or due < kept.timer):
-            kept.timer = due
-            heappush(self._due, (due, place))
+        due = living.group.deadline(settled)
+        if due is not None and (living.timer is None or due < living.timer):
+            living.timer = due
+            heappush(self._due[self._ranks[place[0]]], (due, place))
+
+
+def _ranks(correlations: Mapping[str, Correlation]) -> dict[str, int]:
+    """How many correlations are below each one; nothing refers to itself."""
+    ranks: dict[str, int] = {}
+
+    def rank(one: Correlation) -> int:
+        if one.id not in ranks:
+            below = [correlations[reference.id] for reference in one.references if reference.id in correlations]
+            ranks[one.id] = 1 + max((rank(child) for child in below), default=-1)
+        return ranks[one.id]
+
+    for one in correlations.values():
+        rank(one)
+    return ranks

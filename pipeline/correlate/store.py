@@ -1,16 +1,19 @@
-"""Where a shard keeps its state, and in what form.
+"""Where a shard keeps its state, and in what form: groups by the page, and a journal of what came since.
 
-Three kinds of entry, so that a batch writes what is new and never what a window holds:
+    b"shard"                 summary: format, settle line, fingerprints of the rules, timetable, shares of groups
+    b"j" + 4 bytes           one entry of the journal: the hits of one batch, or a move of the settle line
+    b"t" + 8 + 4 bytes       keys of groups that are due from a time on (`timetable`)
+    16 bytes                 page of a group: all that is known of it
 
-    16 bytes + b"h"          head of a group: its name, episodes, cells of thinned hits
-    16 bytes + b"s" + 4      segment: the hits that one batch added, or those of eight segments merged
-    b"shard"                 format version and settle line
+A batch writes one entry, whatever it touches. From time to time the groups that changed are written as pages, and the
+journal begins anew; whoever starts from a store reads the journal through the same code that wrote it. A group's page
+is read when something happens to it, and not before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -20,21 +23,22 @@ from pipeline.correlate.correlation import Correlation
 from pipeline.correlate.episode import Episode
 from pipeline.correlate.identity import digest
 from schemas.errors import ConfigError
-from schemas.hit import Hit
+from schemas.hit import GroupHit, Hit
 
-FORMAT: Final = 1
-MERGED: Final = 8
-"""Segments of one level that become one of the next: each hit is written again once per level, and no more."""
+FORMAT: Final = 2
+"""Of every stored value that has one; a newer release reads it, or says that it does not."""
+KEY_BYTES: Final = 16
 
-_KEY: Final = b"shard"
-_DIGEST: Final = 16
+_SUMMARY: Final = b"shard"
+
+Stored = TypeVar("Stored", "Summary", "Page")
 
 
 class Store(Protocol):
     """Bytes by key: a dict, or the keyed state of a stream processor."""
 
-    def items(self) -> Iterable[tuple[bytes, bytes]]:
-        """Everything in the store; read once, when a shard starts."""
+    def get(self, key: bytes) -> bytes | None:
+        """What a key was set to."""
         ...
 
     def put(self, key: bytes, value: bytes) -> None:
@@ -46,37 +50,43 @@ class Store(Protocol):
         ...
 
 
-class Head(msgspec.Struct, array_like=True):
-    """What is stored of a group besides its hits."""
+class Summary(msgspec.Struct, array_like=True):
+    """What is known of a shard as a whole, as of the beginning of its journal."""
 
+    version: int = FORMAT
+    line: int = NEVER
+    """The settle line, ms."""
+    refreshed: int = NEVER
+    """The settle line at which grown alerts were last published."""
+    journal: int = 0
+    """Number of the journal's first entry."""
+    fingerprints: dict[str, str] = {}
+    """Of the rules that the journal's hits are about."""
+    chunks: dict[int, int] = {}
+    """Time -> number of the timetable's entries for it."""
+    held: dict[str, dict[str, int]] = {}
+    """Correlation -> member -> groups that it opened."""
+
+
+class Page(msgspec.Struct, array_like=True):
+    """One group."""
+
+    version: int
     correlation: str
     fingerprint: str
     group: tuple[str, ...]
+    opener: str
+    """The member whose hit opened the group."""
     episodes: list[Episode]
     cells: dict[int, Content]
-
-
-class Segment(msgspec.Struct, array_like=True):
-    """One stored portion of a group's hits, in any order."""
-
-    number: int
-    level: int
-    newest: int
-    """Time of its latest hit."""
     hits: list[Hit]
+    thin_above: int
+    """Hits that the group may hold before it is thinned next."""
 
 
-class Stored(NamedTuple):
-    """One group as it was found in the store."""
-
-    key: bytes
-    head: Head | None
-    segments: list[Segment]
-
-
-class _Summary(msgspec.Struct, array_like=True):
-    version: int = FORMAT
-    line: int = NEVER
+class _Entry(msgspec.Struct, array_like=True):
+    hits: Sequence[GroupHit] = ()
+    line: int | None = None
 
 
 class DictStore:
@@ -85,9 +95,9 @@ class DictStore:
     def __init__(self) -> None:
         self.entries: dict[bytes, bytes] = {}
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """Everything, as it is now."""
-        return iter(list(self.entries.items()))
+    def get(self, key: bytes) -> bytes | None:
+        """What a key was set to."""
+        return self.entries.get(key)
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set a key."""
@@ -98,107 +108,101 @@ class DictStore:
         self.entries.pop(key, None)
 
 
-class GroupStore:
-    """Groups of one shard in a `Store`."""
+class ShardStore:
+    """Summary, journal and pages of one shard in a `Store`."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._encoder = msgspec.msgpack.Encoder()
-        self._segments = msgspec.msgpack.Decoder(Segment)
+        self._entries = msgspec.msgpack.Decoder(_Entry)
+        self._pages = msgspec.msgpack.Decoder(Page)
+        self._summaries = msgspec.msgpack.Decoder(Summary)
+        self._next = 0
+        self.journalled = 0
+        """Hits in the journal, with one more for each entry."""
 
-    def load(self) -> tuple[int, list[Stored]]:
-        """The settle line, and every group.
+    def summary(self) -> Summary | None:
+        """The summary, if the shard was ever used.
 
         Raises:
             ConfigError: the state was written in another format.
         """
-        line = NEVER
-        heads: dict[bytes, Head] = {}
-        segments: dict[bytes, list[Segment]] = {}
-        for key, value in self._store.items():
-            group = key[:_DIGEST]
-            if key == _KEY:
-                line = _read_summary(value)
-            elif key[_DIGEST:] == b"h":
-                heads[group] = msgspec.msgpack.decode(value, type=Head)
-            else:
-                segments.setdefault(group, []).append(self._segments.decode(value))
-        return line, [
-            Stored(key, heads.get(key), sorted(segments.get(key, []), key=lambda segment: segment.number))
-            for key in heads.keys() | segments.keys()
-        ]
+        value = self._store.get(_SUMMARY)
+        if value is None:
+            return None
+        summary = _decoded(self._summaries, value)
+        self._next = summary.journal
+        return summary
 
-    def put_line(self, line: int) -> None:
-        """Keep the settle line."""
-        self._store.put(_KEY, msgspec.msgpack.encode(_Summary(FORMAT, line)))
+    def begin(self, summary: Summary) -> None:
+        """Replace the summary and begin a new journal."""
+        for number in range(summary.journal, self._next):
+            self._store.delete(_entry_key(number))
+        summary.journal = self._next
+        self.journalled = 0
+        self._store.put(_SUMMARY, self._encoder.encode(summary))
 
-    def put_head(self, key: bytes, head: Head) -> None:
-        """Keep a group's head."""
-        self._store.put(key + b"h", msgspec.msgpack.encode(head))
+    def note(self, hits: Sequence[GroupHit], line: int | None) -> None:
+        """Add an entry to the journal."""
+        self._store.put(_entry_key(self._next), self._encoder.encode(_Entry(hits, line)))
+        self._next += 1
+        self.journalled += len(hits) + 1
 
-    def add(self, key: bytes, segments: list[Segment], hits: list[Hit], oldest: int) -> None:
-        """Keep hits as one more segment.
+    def journal(self) -> Iterator[tuple[Sequence[GroupHit], int | None]]:
+        """The entries, oldest first: hits, or a settle line. They stay."""
+        while (value := self._store.get(_entry_key(self._next))) is not None:
+            entry = self._entries.decode(value)
+            self._next += 1
+            self.journalled += len(entry.hits) + 1
+            yield entry.hits, entry.line
 
-        Args:
-            key: the group's.
-            segments: the group's; changed in place, as in all methods.
-            hits: not empty.
-            oldest: hits before this time (ms) may be forgotten where segments merge.
+    def page(self, key: bytes) -> Page | None:
+        """A group's page.
+
+        Raises:
+            ConfigError: the page was written in another format.
         """
-        self._append(key, segments, 0, hits)
-        level = 0
-        while len(alike := [segment for segment in segments if segment.level == level]) >= MERGED:
-            level += 1
-            kept = [hit for segment in alike for hit in segment.hits if hit.time >= oldest]
-            if kept:
-                self._append(key, segments, level, kept)
-            self._drop(key, segments, alike)
+        value = self._store.get(key)
+        return None if value is None else _decoded(self._pages, value)
 
-    def rewrite(self, key: bytes, segments: list[Segment], hits: list[Hit]) -> None:
-        """Replace all segments by one with these hits."""
-        former = list(segments)
-        if hits:
-            self._append(key, segments, max((segment.level for segment in former), default=0), hits)
-        self._drop(key, segments, former)
+    def put_page(self, key: bytes, page: Page) -> None:
+        """Keep a group."""
+        self._store.put(key, self._encoder.encode(page))
 
-    def drop_before(self, key: bytes, segments: list[Segment], time: int) -> None:
-        """Delete segments whose hits are all older than `time`."""
-        self._drop(key, segments, [segment for segment in segments if segment.newest < time])
-
-    def _append(self, key: bytes, segments: list[Segment], level: int, hits: list[Hit]) -> None:
-        number = segments[-1].number + 1 if segments else 0
-        segment = Segment(number, level, max(hit.time for hit in hits), hits)
-        self._store.put(_segment_key(key, segment.number), self._encoder.encode(segment))
-        segments.append(segment)
-
-    def _drop(self, key: bytes, segments: list[Segment], dropped: list[Segment]) -> None:
-        for segment in dropped:
-            self._store.delete(_segment_key(key, segment.number))
-            segments.remove(segment)
-
-    def delete(self, key: bytes, segments: list[Segment]) -> None:
+    def delete_page(self, key: bytes) -> None:
         """Forget a group."""
-        self._store.delete(key + b"h")
-        self.rewrite(key, segments, [])
+        self._store.delete(key)
 
 
 def group_key(correlation: Correlation, group: tuple[str, ...]) -> bytes:
-    """The key of a group's entries."""
-    return digest(correlation.id, correlation.fingerprint, *group, size=_DIGEST)
+    """The key of a group's page."""
+    return digest(correlation.id, correlation.fingerprint, *group, size=KEY_BYTES)
 
 
-def _segment_key(key: bytes, number: int) -> bytes:
-    return key + b"s" + (number & 0xFFFFFFFF).to_bytes(4, "big")
+def _entry_key(number: int) -> bytes:
+    return b"j" + (number & 0xFFFFFFFF).to_bytes(4, "big")
 
 
-def _read_summary(value: bytes) -> int:
-    summary = msgspec.msgpack.decode(value, type=_Summary)
-    if summary.version != FORMAT:
+def _decoded(decoder: msgspec.msgpack.Decoder[Stored], value: bytes) -> Stored:
+    """Read a stored value; the version comes first in each, whatever else has changed."""
+    try:
+        stored = decoder.decode(value)
+        version: object = stored.version
+    except msgspec.DecodeError:
+        stored, version = None, _version_of(value)
+    if stored is None or version != FORMAT:
         raise ConfigError(
             "correlation state",
             "was written in another format",
-            got=summary.version,
+            got=version,
             expected=str(FORMAT),
             hint="start without a savepoint; open alerts are derived again from the events",
         )
-    return summary.line
+    return stored
+
+
+def _version_of(value: bytes) -> object:
+    try:
+        return msgspec.msgpack.decode(value, type=list[Any])[0]
+    except (msgspec.DecodeError, LookupError):
+        return "no version"

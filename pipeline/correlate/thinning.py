@@ -32,14 +32,19 @@ class Thinning:
         correlation: the rule.
         groups: member -> corporate group.
         above: hits that a group may hold.
+        referred: whether other correlations refer to it.
     """
 
-    def __init__(self, correlation: Correlation, groups: Mapping[str, str], above: int = THIN_ABOVE) -> None:
+    def __init__(
+        self, correlation: Correlation, groups: Mapping[str, str], above: int = THIN_ABOVE, *, referred: bool = False
+    ) -> None:
         self._correlation = correlation
         self._groups = groups
         self.above = above
         self.width = min(correlation.timespan // THINNING_PARTS, correlation.suppress)
-        self._lossless = correlation.eager and correlation.kind in ("event_count", "value_count", "temporal")
+        counts = correlation.eager and correlation.kind in ("event_count", "value_count", "temporal")
+        # Whoever refers to the rule counts its satisfied times, and thinning leaves only the first and last of many.
+        self._lossless = counts and not referred
 
     def thin(self, columns: Columns, cells: dict[int, Content]) -> bool:
         """Drop what need not be kept and count it in the cell of its bucket; whether anything was dropped.
@@ -101,9 +106,9 @@ class Thinning:
             else:
                 wanted = hit.mask & ~mask != 0
                 mask |= hit.mask
-            group = self._groups.get(hit.member, hit.member)
-            if len(organizations) < correlation.min_organizations and group not in organizations:
-                organizations.add(group)
+            hit_groups = {self._groups.get(member, member) for member in hit.members}
+            if len(organizations) < correlation.min_organizations and not hit_groups <= organizations:
+                organizations |= hit_groups
                 wanted = True
             if wanted:
                 needed.append(index)

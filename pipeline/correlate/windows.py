@@ -166,13 +166,15 @@ class Spread(Evaluator):
 
     def add(self, time: int, hit: Hit) -> None:
         """A hit enters."""
-        group = self._groups.get(hit.member, hit.member)
-        self._hit[group] = self._hit.get(group, 0) + 1
+        for member in hit.members if hit.also else (hit.member,):
+            group = self._groups.get(member, member)
+            self._hit[group] = self._hit.get(group, 0) + 1
         self._inner.add(time, hit)
 
     def remove(self, time: int, hit: Hit) -> None:
         """A hit leaves."""
-        _take(self._hit, self._groups.get(hit.member, hit.member))
+        for member in hit.members if hit.also else (hit.member,):
+            _take(self._hit, self._groups.get(member, member))
         self._inner.remove(time, hit)
 
     def holds(self, time: int) -> bool:

@@ -79,7 +79,13 @@ def apply_filters(plans: Sequence[DetectionPlan], filters: Iterable[Filter]) -> 
 def _target(one: Filter, rule: str, index: dict[str, int], plans: Sequence[DetectionPlan]) -> int:
     number = index.get(rule, index.get(rule.lower()))
     if number is None:
-        raise RuleError(one.where, "the filter names a rule that is not here", got=rule)
+        raise RuleError(
+            one.where,
+            "the filter names a rule that is not here",
+            got=rule,
+            expected="a detection",
+            hint="for a correlation, name the detections that it refers to",
+        )
     if not one.logsource.covers(plans[number].logsource):
         theirs = plans[number].logsource
         raise RuleError(

@@ -104,9 +104,9 @@ class _FlinkState(KeyedState):
         self._groups = groups
         self._summary = summary
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        for key, value in self._groups.items():
-            yield bytes.fromhex(key), bytes(value)
+    def get(self, key: bytes) -> bytes | None:
+        value = self._groups.get(key.hex())
+        return None if value is None else bytes(value)
 
     def put(self, key: bytes, value: bytes) -> None:
         self._groups.put(key.hex(), value)

@@ -192,3 +192,30 @@ def test_content_of_another_release_is_refused(rules: Path, tmp_path: Path, monk
 def test_a_missing_pack_says_how_to_build_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="jsoc rules build"):
         read_pack(tmp_path / "missing.pack")
+
+
+def test_generate_lets_the_detections_below_alert_by_themselves(rules: Path) -> None:
+    (rules / "stuffing.yml").write_text(STUFFING + "generate: true\n")
+    assert [plan.alerts for plan in build_pack([rules], REGISTRY).detections] == [True, True]
+
+
+def test_a_filter_is_for_detections_and_one_that_names_a_correlation_is_refused(rules: Path) -> None:
+    known = "filter:\n  rules: [00000003-0000-4000-8000-000000000000]\n  known: {a: b}\n  condition: not known\n"
+    (rules / "filter.yml").write_text(
+        f"title: Filter\nid: 0000000f-0000-4000-8000-000000000000\nlogsource: {{product: portal}}\n{known}"
+    )
+    with pytest.raises(RuleError, match=r"filter\.yml:5: the filter names a rule that is not here; got 00000003"):
+        build_pack([rules], REGISTRY)
+
+
+def test_a_chain_of_correlations_is_checked_whole(rules: Path) -> None:
+    text = STUFFING.replace("00000003", "00000004").replace("login_failed", "00000003-0000-4000-8000-000000000000")
+    (rules / "chain.yml").write_text(text)
+    documents = load_documents([rules])
+    plans = compile_detections(documents).plans
+    assert check_correlations(documents, plans, REGISTRY) == []
+    (rules / "stuffing.yml").write_text(STUFFING.replace("gte: 3", "gte: 0"))
+    problems = check_correlations(load_documents([rules]), plans, REGISTRY)
+    assert [str(problem).partition(";")[0].rpartition("/")[2] for problem in problems] == [
+        "stuffing.yml:8: the condition always holds"
+    ]

@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from pipeline.correlate.correlation import Clause, Correlation
+from pipeline.correlate.identity import stable_number
 from schemas.hit import GroupHit, Hit
 
 OPERATORS = {
@@ -39,24 +40,56 @@ class NaiveAlert(NamedTuple):
 def naive_alerts(
     correlations: Iterable[Correlation], hits: Iterable[GroupHit], groups: Mapping[str, str]
 ) -> list[NaiveAlert]:
-    """Every alert of a finished stream."""
-    found = []
-    for correlation in correlations:
+    """Every alert of a finished stream; a correlation comes after those that it refers to."""
+    found, arrived = [], list(hits)
+    rules = list(correlations)
+    for correlation in rules:
         by_group: dict[tuple[str, ...], dict[Any, Hit]] = {}
-        for hit in hits:
+        for hit in arrived:
             if hit.correlation == correlation.id:
                 identity = hit.hit.time, hit.hit.hid, hit.hit.value
                 by_group.setdefault(hit.group, {})[identity] = hit.hit
         for group, distinct in by_group.items():
-            found += _group_alerts(correlation, group, list(distinct.values()), groups)
+            instants = naive_instants(correlation, list(distinct.values()), groups)
+            if correlation.alerts:
+                found += _group_alerts(correlation, group, list(distinct.values()), instants)
+            for instant in instants:
+                window = [hit for hit in distinct.values() if instant - correlation.timespan <= hit.time <= instant]
+                for parent in rules:
+                    arrived += naive_referral(correlation, parent, group, instant, window)
     return sorted(found)
 
 
+def naive_referral(
+    child: Correlation, parent: Correlation, group: tuple[str, ...], instant: int, window: Sequence[Hit]
+) -> list[GroupHit]:
+    """What one satisfied time of `child` is to `parent`: one hit, or one for each member if it asks for members."""
+    found = []
+    for position, reference in enumerate(parent.references):
+        if reference.id != child.id:
+            continue
+        carried = dict(zip(child.group_by, group, strict=True))
+        key = [reference.fields.get(name, name) for name in parent.group_by]
+        value = [reference.fields.get(name, name) for name in parent.values]
+        everyone = sorted({member for hit in window for member in hit.members})
+        last = max(hit.time for hit in window)
+        witness = min((hit for hit in window if hit.time == last), key=lambda hit: hit.event_id)
+        apart = any(name not in carried for name in (*key, *value))
+        for members in [[member] for member in everyone] if apart else [everyone]:
+            fields = {"organization.id": members[0], **carried}
+            counted = stable_number(*(fields[name] for name in value), bits=63) if value else None
+            hid = stable_number(child.id, child.fingerprint, *group, instant)
+            more = {"event_id": witness.event_id, "also": tuple(members[1:])}
+            hit = Hit(instant, hid, 1 << position, members[0], counted, **more)
+            found.append(GroupHit(parent.id, tuple(fields[name] for name in key), hit))
+    return found
+
+
 def _group_alerts(
-    correlation: Correlation, group: tuple[str, ...], hits: list[Hit], groups: Mapping[str, str]
+    correlation: Correlation, group: tuple[str, ...], hits: list[Hit], instants: Iterable[int]
 ) -> list[NaiveAlert]:
     episodes: list[list[int]] = []
-    for instant in sorted(naive_instants(correlation, hits, groups)):
+    for instant in sorted(instants):
         if episodes and instant - episodes[-1][1] <= correlation.suppress:
             episodes[-1][1] = instant
         else:
@@ -68,8 +101,8 @@ def _alert(correlation: Correlation, group: tuple[str, ...], start: int, last: i
     evidence = [hit for hit in hits if start - correlation.timespan <= hit.time <= last]
     evidence.sort(key=lambda hit: (hit.time, hit.hid, hit.value is not None, hit.value or 0))
     members = []
-    for member in {hit.member for hit in evidence}:
-        times = [hit.time for hit in evidence if hit.member == member]
+    for member in {member for hit in evidence for member in hit.members}:
+        times = [hit.time for hit in evidence if member in hit.members]
         members.append((member, min(times), max(times), len(times)))
     members.sort(key=lambda member: (member[1], member[0]))
     sample = evidence if len(evidence) <= 10 else evidence[:5] + evidence[-5:]
@@ -165,7 +198,8 @@ def _ordered_holds(correlation: Correlation, window: Sequence[Hit], groups: Mapp
 def _some_chain(window: Sequence[Hit], slots: Sequence[int], least: int, groups: Mapping[str, str]) -> bool:
     """Whether hits of the slots, in order, stand at strictly increasing times and at enough corporate groups."""
     return any(
-        len({groups.get(hit.member, hit.member) for hit in chain}) >= least for chain in _chains(window, slots, None)
+        len({groups.get(member, member) for hit in chain for member in hit.members}) >= least
+        for chain in _chains(window, slots, None)
     )
 
 
@@ -180,7 +214,8 @@ def _chains(window: Sequence[Hit], slots: Sequence[int], after: int | None) -> I
 
 
 def _wide_enough(correlation: Correlation, window: Sequence[Hit], groups: Mapping[str, str]) -> bool:
-    return len({groups.get(hit.member, hit.member) for hit in window}) >= correlation.min_organizations
+    hit_groups = {groups.get(member, member) for hit in window for member in hit.members}
+    return len(hit_groups) >= correlation.min_organizations
 
 
 def _passes(correlation: Correlation, metric: Fraction | None) -> bool:

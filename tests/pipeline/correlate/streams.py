@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipeline.correlate.correlation import Clause, Comparison, Correlation, Reference
 from pipeline.correlate.episode import alert_id
 from pipeline.correlate.project import hit_id
-from pipeline.correlate.shard import Shard
+from pipeline.correlate.shard import Limits, Shard
 from pipeline.correlate.store import DictStore
 from pipeline.correlate.thinning import THIN_ABOVE
 from schemas.alert import Alert
@@ -97,7 +97,8 @@ class Outcome:
     """All that a shard said over a stream."""
 
     alerts: list[Alert] = field(default_factory=list)
-    shard: Shard | None = None
+    thinned: int = 0
+    """Hits that were counted and not kept."""
 
     @property
     def settled(self) -> list[Said]:
@@ -168,7 +169,8 @@ def deliver(
     reach = shuffle * (latest - BASE + 1)
     order = sorted(repeated, key=lambda one: one.hit.time + random.random() * reach)
     store, outcome, line, place = DictStore(), Outcome(), BASE - 1000, 0
-    shard = Shard(rules, REGISTRY, store, thin_above=thin_above)
+    limits = Limits(thin_above=thin_above, live=random.choice((0, 1, 10)), journal=random.choice((1, 4, 30, 10_000)))
+    shard = Shard(rules, REGISTRY, store, limits=limits)
     while place < len(order):
         size = random.choice((1, 2, 5, 100))
         batch = order[place : place + size]
@@ -182,9 +184,11 @@ def deliver(
             outcome.alerts += shard.advance(line)
         if random.random() < restarts:
             assert shard.counters.late_after_settle == 0
-            shard = Shard(rules, REGISTRY, store, thin_above=thin_above)
+            outcome.thinned += shard.counters.thinned_hits
+            shard = Shard(rules, REGISTRY, store, limits=limits)
     outcome.alerts += shard.advance(END)
-    outcome.shard = shard
+    outcome.thinned += shard.counters.thinned_hits
+    shard.save()
     assert shard.counters.late_after_settle == 0
     assert set(store.entries) == {b"shard"}, "nothing is left when everything has settled"
     return outcome

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from pipeline.correlate.correlation import Comparison, Correlation
-from pipeline.correlate.shard import REFRESH, Shard
+from pipeline.correlate.shard import REFRESH, Limits, Shard
 from pipeline.correlate.store import DictStore
 from schemas.alert import SUPERSEDED_REVISION, Alert
 from schemas.errors import ConfigError
@@ -146,16 +146,22 @@ def test_hits_of_a_rule_that_left_the_pack_are_counted() -> None:
     assert shard.counters.unknown_correlation == 1
 
 
-def test_a_changed_rule_starts_anew_and_the_others_go_on() -> None:
+@pytest.mark.parametrize("written", [True, False])
+def test_a_changed_rule_starts_anew_and_the_others_go_on(*, written: bool) -> None:
     kept, changed = correlation("event_count", comparisons=THREE), correlation("temporal", references=2)
     store = DictStore()
     shard = Shard({kept.id: kept, changed.id: changed}, REGISTRY, store)
     shard.feed([hit(n, name=str(n), rule=rule.id) for rule in (kept, changed) for n in (1, 2)])
+    if written:
+        shard.save()
     other = msgspec.structs.replace(changed, fingerprint="1")
     shard = Shard({kept.id: kept, changed.id: other}, REGISTRY, store)
-    assert shard.counters.abandoned_groups == 1
     assert _said(shard.feed([hit(3, name="3")])) == [("open", 3)]
     assert shard.feed([hit(3, name="3", rule=other.id, mask=2)]) == []
+    shard.advance(END)
+    assert shard.counters.abandoned_groups == int(written)
+    shard.save()
+    assert set(store.entries) == {b"shard"}
 
 
 def test_each_batch_writes_what_is_new_and_never_the_whole_window() -> None:
@@ -170,13 +176,66 @@ def test_each_batch_writes_what_is_new_and_never_the_whole_window() -> None:
     shard = _shard(rule, Counting())
     for n in range(1_000):
         shard.feed([hit(n, name=str(n))])
-    assert sum(written) < 1_000 * 5 * sorted(written)[500]
+    assert len(written) == 1_001
+    assert max(written) < 200
 
 
-def test_state_of_another_format_is_refused_in_words() -> None:
+def test_a_group_is_read_when_something_happens_to_it_and_not_before() -> None:
+    read: list[bytes] = []
+
+    class Watching(DictStore):
+        def get(self, key: bytes) -> bytes | None:
+            read.append(key)
+            return super().get(key)
+
+    rule = correlation("event_count", span=MINUTE, comparisons=THREE)
+    store = Watching()
+    shard = _shard(rule, store)
+    shard.feed([hit(n, name=str(n), group=f"group {n}") for n in range(1_000)])
+    shard.save()
+    read.clear()
+    shard = _shard(rule, store)
+    shard.feed([hit(5_000, name="another", group="group 5")])
+    shard.feed([hit(5_000, name="one more", group="a new group")])
+    assert len([key for key in read if len(key) == 16]) == 1
+    assert _said(shard.feed([hit(6_000, name="third", group="group 5")])) == [("open", 3)]
+
+
+def test_memory_holds_few_groups_and_the_store_all_of_them() -> None:
+    rule = correlation("event_count", span=MINUTE, comparisons=THREE)
+    shard = Shard({rule.id: rule}, REGISTRY, DictStore(), limits=Limits(live=10, journal=100))
+    said = [
+        alert
+        for turn in range(3)
+        for n in range(500)
+        for alert in shard.feed([hit(turn * 1_000 + n, name=f"{turn} {n}", group=f"group {n}")])
+    ]
+    assert len(said) == 500
+    assert [one.jointsoc.alert.state for one in shard.advance(END)] == ["settled"] * 500
+
+
+def test_a_member_that_floods_a_rule_with_groups_is_refused_more_and_others_are_not() -> None:
+    rule = correlation("event_count", span=MINUTE, comparisons=THREE)
     store = DictStore()
-    store.put(b"shard", msgspec.msgpack.encode([99, 0]))
-    with pytest.raises(ConfigError, match="written in another format; got 99; expected 1"):
+    shard = Shard({rule.id: rule}, REGISTRY, store, limits=Limits(budget=100))
+    shard.feed([hit(0, member=2, group="quiet", name="first")])
+    shard.feed([hit(n, group=f"flood {n}") for n in range(1_000)])
+    assert shard.counters.refused_hits == {(rule.id, "ash-bank"): 901}
+    shard = Shard({rule.id: rule}, REGISTRY, store, limits=Limits(budget=100))
+    assert shard.feed([hit(9, member=2, group=name, name=str(n)) for name in ("quiet", "new") for n in range(3)])
+    assert not shard.counters.refused_hits
+    shard.feed([hit(9, group="one more", name=str(n)) for n in range(3)])
+    assert shard.counters.refused_hits == {(rule.id, "ash-bank"): 3}
+    shard.advance(BASE + 10 * MINUTE)
+    assert _said(shard.feed([hit(10 * MINUTE, group="later", name=str(n)) for n in range(3)])) == [("open", 3)]
+
+
+@pytest.mark.parametrize("other", [[99, 0], [99, {"a": 1}, "b"], "text"])
+def test_state_of_another_format_is_refused_in_words(other: object) -> None:
+    store = DictStore()
+    store.put(b"shard", msgspec.msgpack.encode(other))
+    got = 99 if isinstance(other, list) else "no version"
+    with pytest.raises(ConfigError, match=f"written in another format; got {got}; expected 2"):
         _shard(correlation("event_count"), store)
 
 

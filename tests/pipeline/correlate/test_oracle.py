@@ -20,7 +20,8 @@ from sigma.collection import SigmaCollection
 
 from pipeline.correlate.project import Projector
 from schemas.event import Event, Fields, Origin
-from tests.pipeline.correlate.naive import naive_instants
+from schemas.hit import Hit
+from tests.pipeline.correlate.naive import naive_instants, naive_referral
 from tests.pipeline.correlate.rule_files import compile_text
 from tests.pipeline.correlate.streams import EXAMPLES
 
@@ -78,7 +79,7 @@ def _wrapped(block: Row) -> Row:
     return {"title": "Correlated", "id": "00000000-0000-4000-8000-0000000000ff", "correlation": block}
 
 
-def _rows(random: Random) -> list[Row]:
+def _rows(random: Random, most: int = 25) -> list[Row]:
     return [
         {
             "ts": random.randint(0, 30),
@@ -89,13 +90,13 @@ def _rows(random: Random) -> list[Row]:
             "n": random.choice((None, 0, 1, 2, 5, -1)),
             "v": random.choice((None, "x", "X", "y", "z")),
         }
-        for _ in range(random.randint(0, 25))
+        for _ in range(random.randint(0, most))
     ]
 
 
-def _oracle(rule: Row, rows: list[Row]) -> set[tuple[tuple[str, ...], int]]:
+def _oracle(rules: list[Row], rows: list[Row]) -> set[tuple[tuple[str, ...], int]]:
     backend = sqliteBackend(timestamp_field="ts", timestamp_format="unix", observation_end=10_000)
-    query = backend.convert(SigmaCollection.from_dicts([*DETECTIONS, rule]))[-1]
+    query = backend.convert(SigmaCollection.from_dicts([*DETECTIONS, *rules]))[-1]
     with sqlite3.connect(":memory:") as database:
         database.execute(f"CREATE TABLE logs ({', '.join(f'`{column}`' for column in COLUMNS)})")
         marks = ", ".join(f":{column}" for column in COLUMNS)
@@ -109,17 +110,28 @@ def _oracle(rule: Row, rows: list[Row]) -> set[tuple[tuple[str, ...], int]]:
     }
 
 
-def _ours(folder: Path, rule: Row, rows: list[Row]) -> set[tuple[tuple[str, ...], int]]:
-    [correlation] = compile_text(folder, yaml.safe_dump(rule), detections=IDS)
-    projector, groups = Projector([correlation]), {}
+def _ours(folder: Path, rules: list[Row], rows: list[Row]) -> set[tuple[tuple[str, ...], int]]:
+    correlations = compile_text(folder, yaml.safe_dump_all(rules), detections=IDS)
+    projector = Projector(correlations)
+    found: dict[str, dict[tuple[str, ...], list[Hit]]] = {one.id: {} for one in correlations}
     for number, row in enumerate(rows):
         fields: Fields = {name: value for name, value in row.items() if value is not None}
         time = row["ts"] * 1000
         event = Event(fields, Origin("events.ash", 0, number, time), 0, "ash", str(number), time, "on_time")
         matched = [IDS[name] for name in NAMES if row[name]]
         for _, one in projector.hits(event, matched):
-            groups.setdefault(one.group, []).append(one.hit)
-    return {(group, time) for group, hits in groups.items() for time in naive_instants(correlation, hits, {})}
+            found[one.correlation].setdefault(one.group, []).append(one.hit)
+    satisfied: set[tuple[tuple[str, ...], int]] = set()
+    for correlation in correlations:
+        satisfied = set()
+        for group, hits in found[correlation.id].items():
+            for time in naive_instants(correlation, hits, {}):
+                satisfied.add((group, time))
+                window = [hit for hit in hits if time - correlation.timespan <= hit.time <= time]
+                for parent in correlations:
+                    for one in naive_referral(correlation, parent, group, time, window):
+                        found[parent.id].setdefault(one.group, []).append(one.hit)
+    return satisfied
 
 
 KINDS = [
@@ -143,11 +155,46 @@ def test_the_same_times_satisfy_a_rule_as_in_sqlite(tmp_path: Path, kind: str) -
         random = Random(f"{kind}{seed}")
         rule, rows = _rule(kind, random), _rows(random)
         try:
-            ours = _ours(tmp_path, rule, rows)
+            ours = _ours(tmp_path, [rule], rows)
         except Exception as refused:
             if "always holds" in str(refused) or "never holds" in str(refused):
                 continue
             raise
-        assert ours == _oracle(rule, rows), (rule, rows)
+        assert ours == _oracle([rule], rows), (rule, rows)
         satisfied += bool(ours)
     assert satisfied > EXAMPLES // 8
+
+
+LOWER: list[Row] = [
+    {"type": "event_count", "rules": ["r0"], "condition": {"gte": 2}},
+    {"type": "event_count", "rules": ["r0"], "condition": {"lt": 3}},
+    {"type": "value_count", "rules": ["r0"], "condition": {"gte": 2, "field": "v"}},
+    {"type": "temporal", "rules": ["r0", "r1"]},
+    {"type": "temporal_ordered", "rules": ["r0", "r1"]},
+    {"type": "temporal", "rules": ["r0", "r1"], "condition": "r0 and not r1"},
+]
+UPPER: list[Row] = [
+    {"type": "event_count", "rules": ["lower"], "condition": {"gte": 2}},
+    {"type": "value_count", "rules": ["lower"], "condition": {"gte": 2, "field": "h"}},
+    {"type": "temporal", "rules": ["lower", "r2"]},
+    {"type": "temporal_ordered", "rules": ["r2", "lower"]},
+    {"type": "temporal_ordered", "rules": ["lower", "r2"]},
+    {"type": "temporal", "rules": ["lower", "r2"], "condition": "r2 and not lower"},
+    {"type": "temporal", "rules": ["lower", "r2"], "condition": "lower and not r2"},
+]
+
+
+@pytest.mark.parametrize("upper", range(len(UPPER)))
+def test_chains_hold_at_the_same_times_as_in_sqlite(tmp_path: Path, upper: int) -> None:
+    satisfied = 0
+    for seed in range(EXAMPLES // 2):
+        random = Random(f"{upper}{seed}")
+        below = {**random.choice(LOWER), "group-by": ["g", "h"], "timespan": f"{random.choice((3, 6))}s"}
+        above = {**UPPER[upper], "timespan": f"{random.choice((3, 10))}s"}
+        above |= random.choice(({"group-by": ["g"]}, {"group-by": ["g", "h"]}, {}))
+        lower = _wrapped(below) | {"name": "lower", "id": "00000000-0000-4000-8000-0000000000fe"}
+        rules, rows = [lower, _wrapped(above)], _rows(random, 60)
+        ours = _ours(tmp_path, rules, rows)
+        assert ours == _oracle(rules, rows), (rules, rows)
+        satisfied += bool(ours)
+    assert satisfied > EXAMPLES // 10

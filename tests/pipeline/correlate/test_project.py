@@ -29,7 +29,7 @@ def test_a_hit_tells_when_where_and_by_which_detections() -> None:
     hit = found.hit
     assert (hit.time, hit.mask, hit.member, hit.value, hit.weight) == (1_000, 0b101, "ash", None, 1)
     assert (hit.topic, hit.partition, hit.offset, hit.line, hit.event_id) == ("events.ash", 1, 7, 3, "e1")
-    assert shard == shard_of(rule.id, ("192.0.2.1",)) < SHARDS
+    assert shard == shard_of(rule, ("192.0.2.1",)) < SHARDS
 
 
 def test_the_same_event_has_the_same_identity_wherever_it_is_read_again() -> None:

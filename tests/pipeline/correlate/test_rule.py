@@ -168,7 +168,6 @@ def test_the_fingerprint_hashes_what_fires_and_nothing_else(tmp_path: Path) -> N
         (_with(type="temporal", rules="login", condition="(login"), 8, "expected )"),
         (_with(type="temporal", rules="login", condition="login; drop"), 8, "belongs to no rule name; got ;"),
         (_with() + "\nwindow: sliding", 9, "unknown key in `correlation`; got window"),
-        (_with() + "\ngenerate: true", 9, "`generate` is not supported yet"),
         (_with() + "\naliases: {ip: {login_failed: a}}", 9, "an alias that nothing uses"),
         (_with(group_by="ip") + "\naliases: {ip: {login: a}}", 9, "a rule that is not listed; got login"),
     ],
@@ -217,17 +216,6 @@ def test_a_chain_must_have_a_link_for_each_group(tmp_path: Path) -> None:
 def test_without_a_registry_any_number_of_groups_may_be_asked_for(tmp_path: Path) -> None:
     rule = compile_block(tmp_path, COUNT, "federation: {min_organizations: 9}", registry=MemberRegistry())
     assert rule.min_organizations == 9
-
-
-def test_chains_of_correlations_are_refused_by_name_and_cycles_as_such(tmp_path: Path) -> None:
-    def rule(name: str, refers_to: str) -> str:
-        block = ", ".join(_with(rules=refers_to).splitlines())
-        return f"title: Rule {name}\nid: {name}\ncorrelation: {{{block}}}\n"
-
-    with pytest.raises(RuleError, match="correlation of correlations is not supported yet; got b"):
-        compile_text(tmp_path, rule("a", "b") + "---\n" + rule("b", "login"))
-    with pytest.raises(RuleError, match="refers to itself"):
-        compile_text(tmp_path, rule("a", "b") + "---\n" + rule("b", "a"))
 
 
 @pytest.mark.parametrize("more", ["level: severe", "tags: [tlp.blue]", "tags: {a: b}", "references: [5]"])

@@ -1,0 +1,177 @@
+"""The correlation core alone on one core: hits/s per type, many groups, one hot group, and windows of growing size.
+
+    python -m benchmarks.correlation            the whole table
+    python -m benchmarks.correlation --quick    a tenth of the hits, for a profile
+
+CPU seconds of this process; building the hits is not measured, keeping the state is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.correlate.correlation import Clause, Comparison, Correlation, Reference
+from pipeline.correlate.shard import Shard
+from pipeline.correlate.store import DictStore
+from schemas.hit import GroupHit, Hit
+from schemas.member import Member, MemberRegistry
+
+BASE: Final = 1_700_000_000_000
+SPAN: Final = 600_000
+BATCH: Final = 2_000
+LATENESS: Final = 5_000
+MEMBERS: Final = [f"member-{number}" for number in range(40)]
+REGISTRY: Final = MemberRegistry(members=tuple(Member(id=name, name=name) for name in MEMBERS))
+console = Console(stderr=True)
+
+
+def _at_least(number: float) -> tuple[Comparison, ...]:
+    return (Comparison("gte", number),)
+
+
+RULES: Final[dict[str, dict[str, Any]]] = {
+    "event_count": {"kind": "event_count", "comparisons": _at_least(1_000_000)},
+    "event_count, firing": {"kind": "event_count", "comparisons": _at_least(10)},
+    "value_count": {"kind": "value_count", "comparisons": _at_least(1_000)},
+    "value_count at 3 groups": {"kind": "value_count", "comparisons": _at_least(1_000), "min_organizations": 3},
+    "temporal, 3": {"kind": "temporal", "references": 3, "comparisons": _at_least(3)},
+    "temporal_ordered, 3": {"kind": "temporal_ordered", "references": 3, "comparisons": _at_least(3)},
+    "temporal_ordered at 2 groups": {
+        "kind": "temporal_ordered",
+        "references": 3,
+        "comparisons": _at_least(3),
+        "min_organizations": 2,
+    },
+    "absence": {"kind": "temporal", "references": 3, "clauses": (Clause((0, 1), (2,)),)},
+    "value_sum": {"kind": "value_sum", "comparisons": _at_least(10**9)},
+    "value_avg": {"kind": "value_avg", "comparisons": _at_least(10**9)},
+    "value_percentile": {"kind": "value_percentile", "percentile": 95, "comparisons": _at_least(10**9)},
+}
+"""The counts that do not fire measure the window; the temporal ones complete now and then, as they do in life."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """A stream of hits."""
+
+    groups: int
+    per_span: int
+    """Hits of one group within one timespan."""
+    hits: int
+    disorder: int = 0
+    """ms"""
+    batch: int = BATCH
+
+
+def rule(name: str) -> Correlation:
+    """The correlation of one row."""
+    fields = dict(RULES[name])
+    references = fields.pop("references", 1)
+    made = {
+        "id": name,
+        "fingerprint": "0",
+        "title": name,
+        "references": tuple(Reference(f"r{number}", f"Detection {number}") for number in range(references)),
+        "group_by": ("source.ip",),
+        "timespan": SPAN,
+        "suppress": SPAN,
+    }
+    return Correlation(**made | fields)
+
+
+def stream(correlation: Correlation, load: Load) -> Iterator[list[GroupHit]]:
+    """Batches of hits in the order of arrival. Of three references the last is rare."""
+    random = Random(7)
+    step = SPAN / (load.per_span * load.groups)
+    ordered = []
+    bits = [1 << position for position in range(len(correlation.references))]
+    shares = [40] * (len(bits) - 1) + [1]
+    for number in range(load.hits):
+        value = random.randrange(100_000) if correlation.kind.startswith("value_") else None
+        at = BASE + int(number * step)
+        found = Hit(
+            at,
+            random.getrandbits(64),
+            random.choices(bits, shares)[0],
+            MEMBERS[random.randrange(2) if load.groups > 1 else random.randrange(40)],
+            value,
+            1,
+            "events.member-0",
+            0,
+            number,
+            0,
+            f"{number:012x}",
+        )
+        group = (f"198.51.{random.randrange(load.groups)}",)
+        ordered.append((at + random.randrange(load.disorder + 1), GroupHit(correlation.id, group, found)))
+    if load.disorder:
+        ordered.sort(key=lambda item: item[0])
+    for start in range(0, len(ordered), load.batch):
+        yield [one for _, one in ordered[start : start + load.batch]]
+
+
+def measure(name: str, load: Load) -> tuple[float, Shard, DictStore]:
+    """Hits/s of CPU time, and what was left behind."""
+    correlation, store = rule(name), DictStore()
+    shard = Shard({correlation.id: correlation}, REGISTRY, store)
+    batches = list(stream(correlation, load))
+    gc.collect()
+    gc.freeze()
+    begun = time.process_time()
+    for batch in batches:
+        shard.feed(batch)
+        shard.advance(max(one.hit.time for one in batch[-20:]) - LATENESS)
+    seconds = time.process_time() - begun
+    gc.unfreeze()
+    return load.hits / seconds, shard, store
+
+
+def by_type(names: Sequence[str], scale: float) -> Table:
+    """Each type under the loads that differ most."""
+    table = Table("type", "10k groups", "10k groups, 5 s disorder", "one hot group", title="thousand hits/s, one core")
+    hits = int(600_000 * scale)
+    for name in names:
+        rates = [
+            measure(name, Load(10_000, 20, hits))[0],
+            measure(name, Load(10_000, 20, hits, LATENESS))[0],
+            measure(name, Load(1, 1_800, int(1_000_000 * scale)))[0],
+        ]
+        table.add_row(name, *(f"{rate / 1000:,.0f}" for rate in rates))
+        console.print(f"{name}: {[round(rate / 1000) for rate in rates]}")
+    return table
+
+
+def by_window(names: Sequence[str], scale: float) -> Table:
+    """One group whose window holds more and more hits."""
+    sizes = (100, 1_000, 10_000, 100_000)
+    table = Table("type", *(f"{size:,} hits" for size in sizes), title="thousand hits/s by hits in the window")
+    for name in names:
+        rates = [measure(name, Load(1, size, int(300_000 * scale)))[0] for size in sizes]
+        table.add_row(name, *(f"{rate / 1000:,.0f}" for rate in rates))
+        console.print(f"{name}: {[round(rate / 1000) for rate in rates]}")
+    return table
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the hits")
+    parser.add_argument("--type", action="append", choices=list(RULES), help="only these rows")
+    options = parser.parse_args()
+    names, scale = options.type or list(RULES), 0.1 if options.quick else 1.0
+    out = Console()
+    out.print(by_type(names, scale))
+    out.print(by_window(names, scale))
+
+
+if __name__ == "__main__":
+    main()
