@@ -1,33 +1,25 @@
-"""`jsoc rules`: check, list, build and explain Sigma rules."""
+"""`jsoc rules`: the rule author's commands; `list` and `build` here, the others each in a file."""
 
 from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli.lazy_group import LazyGroup
 from pipeline.cli.rule_loading import load_plans, rule_progress, tell_problem
-from pipeline.detect.compile import compile_detections
-from pipeline.detect.explain import explain as explain_match
-from pipeline.detect.explain import lines_of
-from pipeline.detect.load import load_documents
 from pipeline.detect.placeholders import load_placeholders
 from pipeline.detect.plan import DetectionPlan
-from pipeline.detect.records import read_file
-from pipeline.rulepack import build_pack, check_correlations
-from schemas.errors import ConfigError, RuleError, printable
-from schemas.event import Fields
-from schemas.logsource import derive_logsource
+from pipeline.rulepack import build_pack
+from schemas.errors import printable
 from schemas.member import MemberRegistry, load_registry
 
-_KINDS = ("detection", "correlation", "filter")
 _PIPE_WIDTH = 240
 _LEVEL_STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "informational": "dim"}
 
@@ -37,47 +29,23 @@ _placeholders = click.option("--placeholders", type=Path, help="YAML file with v
 _form = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 
 
-@click.group()
+COMMANDS: Final = {
+    "check": ("pipeline.cli.rules_check:check", "Tell what is wrong with rules, and what looks wrong."),
+    "test": ("pipeline.cli.rules_test:test", "Run the cases of rules."),
+    "explain": ("pipeline.cli.rules_explain:explain", "Why a rule does or does not fire on events."),
+    "backtest": ("pipeline.cli.rules_backtest:backtest", "What a rule would have done on files of events."),
+    "new": ("pipeline.cli.rules_new:new", "Write a rule to start from, with its cases."),
+}
+
+
+@click.group(cls=LazyGroup, table=COMMANDS)
 def rules() -> None:
-    """Check, list, build and explain Sigma rules.
+    """Write, check, test, explain and build Sigma rules.
 
     \b
     Example:
       jsoc rules check rules/sigma
     """
-
-
-@rules.command()
-@_paths
-@_members
-@_placeholders
-@_form
-def check(paths: tuple[Path, ...], members: Path | None, placeholders: Path | None, form: str) -> int:
-    """Tell every rule that cannot be honoured: file, line, reason. Exit code 2 if there is one.
-
-    Correlations are checked against the members too, if a registry is given.
-
-    \b
-    Example:
-      jsoc rules check rules/sigma --members members.yml
-    """
-    problems: list[RuleError] = []
-    documents = load_documents(paths, problems=problems)
-    values = load_placeholders(placeholders) if placeholders else None
-    with rule_progress() as progress:
-        compiled = compile_detections(documents, placeholders=values, on_progress=progress)
-    problems += compiled.problems
-    problems += check_correlations(documents, compiled.plans, _registry(members))
-    if form == "json":
-        found = [{"where": problem.where, "what": problem.what, "message": str(problem)} for problem in problems]
-        click.echo(json.dumps({"documents": len(documents), "problems": found}, indent=2))
-    else:
-        for problem in problems:
-            click.echo(str(problem))
-        kinds = {kind: sum(document.kind == kind for document in documents) for kind in _KINDS}
-        counted = ", ".join(f"{count} {kind}s" for kind, count in kinds.items())
-        click.echo(f"{counted}: {f'{len(problems)} cannot be honoured' if problems else 'all fine'}", err=True)
-    return RuleError.exit_code if problems else 0
 
 
 @rules.command(name="list")
@@ -152,43 +120,6 @@ def build(
     pack.write(output)
     click.echo(f"{output}: version {pack.version}", err=True)
     click.echo(f"{len(pack.detections)} detections, {len(pack.correlations)} correlations", err=True)
-
-
-@rules.command()
-@click.argument("rule", type=Path)
-@click.argument("event", type=Path)
-@click.option("--record", type=int, default=1, show_default=True, help="Which record of the event file.")
-@_placeholders
-@_form
-def explain(rule: Path, event: Path, record: int, placeholders: Path | None, form: str) -> int:
-    """Tell part by part why a rule does or does not match an event. Exit code 0 if it matches, else 1.
-
-    \b
-    Example:
-      jsoc rules explain rules/sigma/detections/portal/login_failed.yml event.json
-    """
-    plans = load_plans((rule,), placeholders, skip_unsupported=False)
-    fields = _read_event(event, record)
-    derive_logsource(fields)
-    explained = [explain_match(plan, fields) for plan in plans]
-    if form == "json":
-        click.echo(json.dumps([asdict(one) for one in explained], indent=2, default=str))
-    else:
-        for one in explained:
-            for line in lines_of(one):
-                shown = printable(line)
-                click.secho(shown, fg="green" if line.startswith("PASS") else None)
-    return 0 if any(one.matched for one in explained) else 1
-
-
-def _read_event(path: Path, number: int) -> Fields:
-
-    for record in read_file(path):
-        if record.number == number:
-            if record.fields is None:
-                raise ConfigError(f"{path}:{number}", record.problem)
-            return record.fields
-    raise ConfigError(str(path), f"there is no record {number}", expected="a number from 1")
 
 
 def _registry(path: Path | None) -> MemberRegistry:

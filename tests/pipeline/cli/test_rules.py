@@ -37,7 +37,7 @@ def test_check_is_quiet_about_good_rules(rules: Path, capfd: pytest.CaptureFixtu
     assert run("check", rules) == 0
     output = capfd.readouterr()
     assert output.out == ""
-    assert "1 detections, 0 correlations, 0 filters: all fine" in output.err
+    assert "1 rules in 1 files: all fine" in output.err
 
 
 def test_check_tells_every_problem_with_its_place_and_ends_with_2(
@@ -51,7 +51,7 @@ def test_check_tells_every_problem_with_its_place_and_ends_with_2(
     )
     assert run("check", rules) == 2
     lines = capfd.readouterr().out.splitlines()
-    assert [line.partition(": ")[0].rpartition("/")[2] for line in lines] == ["b.yml:2", "a.yml:8", "c.yml:3"]
+    assert [line.partition(": ")[0].rpartition("/")[2] for line in lines] == ["a.yml:8", "b.yml:2", "c.yml:3"]
 
 
 def test_check_speaks_json(rules: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -59,7 +59,7 @@ def test_check_speaks_json(rules: Path, capfd: pytest.CaptureFixture[str]) -> No
     assert run("check", "--format", "json", rules) == 2
     told = json.loads(capfd.readouterr().out)
     assert told["documents"] == 1
-    assert told["problems"][0]["where"].endswith("a.yml:1")
+    assert told["findings"][0]["where"].endswith("a.yml:1")
 
 
 def test_list_shows_level_title_log_source_and_id(rules: Path, capfd: pytest.CaptureFixture[str]) -> None:
