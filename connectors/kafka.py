@@ -7,7 +7,7 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
 
-from connectors.settings import KafkaConnection, read_secret
+from connectors.settings import KafkaConnection
 from schemas.errors import ConnectionError_
 
 MAX_RECORD_BYTES = 4 * 1024 * 1024
@@ -24,10 +24,12 @@ def client_options(connection: KafkaConnection) -> dict[str, Any]:
         options |= {
             "sasl_mechanism": connection.sasl_mechanism,
             "sasl_plain_username": connection.username,
-            "sasl_plain_password": read_secret(connection.password_file),
+            "sasl_plain_password": connection.password(),
         }
     if connection.security_protocol.endswith("SSL") and connection.ca_file is not None:
         options["ssl_cafile"] = str(connection.ca_file)
+    if connection.security_protocol.endswith("SSL") and connection.certificate_file is not None:
+        options |= {"ssl_certfile": str(connection.certificate_file), "ssl_keyfile": str(connection.key_file)}
     return options
 
 
@@ -78,6 +80,6 @@ def _connected(connection: KafkaConnection, make: Any) -> Any:
     except KafkaError as error:
         raise ConnectionError_(
             f"kafka {','.join(connection.bootstrap_servers)}",
-            f"cannot connect as {connection.username} ({type(error).__name__})",
+            f"cannot connect as {connection.username or 'the certificate says'} ({type(error).__name__})",
             hint="check that the broker runs (jsoc status), the address, the password file and the CA file",
         ) from error

@@ -114,16 +114,7 @@ def ensure_users(admin: KafkaAdminClient, passwords: Mapping[str, str]) -> None:
 
 def remove_user(admin: KafkaAdminClient, user: str) -> None:
     """Take away a user's grants, then its password; no such user is fine."""
-    anything = ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY)
-    everywhere = ACLFilter(
-        principal=f"User:{user}",
-        host=None,
-        operation=ACLOperation.ANY,
-        permission_type=ACLPermissionType.ANY,
-        resource_pattern=anything,
-    )
-    for _, _, error in admin.delete_acls([everywhere]):
-        _raise_refused("grants of user", {user: error if _is_error(error) else None})
+    _delete_acls(admin, _all_acls(f"User:{user}"))
     if admin.describe_user_scram_credentials([user])[user]["error"] is None:
         deletion = UserScramCredentialDeletion(user, ScramMechanism.SCRAM_SHA_512)
         _raise_refused("user", admin.alter_user_scram_credentials([deletion]))
@@ -139,6 +130,20 @@ def ensure_grants(admin: KafkaAdminClient, grants: Iterable[Grant]) -> None:
     if entries:
         failed = admin.create_acls(entries)["failed"]  # failures are returned, not raised
         _raise_refused("grant", {str(entry): error for entry, error in failed})
+
+
+def withdraw_other_grants(admin: KafkaAdminClient, grants: Iterable[Grant]) -> None:
+    """Take from the users of these grants whatever else they are allowed.
+
+    Raises:
+        ConnectionError_: the broker refuses.
+    """
+    wanted = {_acl(grant) for grant in grants}
+    users = {acl.principal for acl in wanted}
+    granted, _ = admin.describe_acls(_all_acls(None))
+    for acl in granted:
+        if acl.principal in users and acl not in wanted:
+            _delete_acls(admin, acl)
 
 
 def topic_partitions(admin: KafkaAdminClient, prefix: str) -> list[TopicPartition]:
@@ -171,6 +176,22 @@ def group_lag(admin: KafkaAdminClient, group: str, partitions: list[TopicPartiti
         reached = position.offset if position is not None and position.offset >= 0 else begin
         lag += max(0, ends[partition].offset - max(reached, begin))
     return lag
+
+
+def _all_acls(principal: str | None) -> ACLFilter:
+    """All entries of one user, or of everybody."""
+    return ACLFilter(
+        principal=principal,
+        host=None,
+        operation=ACLOperation.ANY,
+        permission_type=ACLPermissionType.ANY,
+        resource_pattern=ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY),
+    )
+
+
+def _delete_acls(admin: KafkaAdminClient, which: ACLFilter) -> None:
+    for _, _, error in admin.delete_acls([which]):
+        _raise_refused("grants of user", {str(which.principal): error if _is_error(error) else None})
 
 
 def _acl(grant: Grant) -> ACL:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from schemas.errors import ConfigError
 
@@ -19,11 +19,34 @@ class KafkaConnection(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     bootstrap_servers: list[str] = Field(min_length=1)
-    security_protocol: Literal["SASL_SSL", "SASL_PLAINTEXT", "SSL"] = "SASL_SSL"
+    security_protocol: Literal["SASL_SSL", "SASL_PLAINTEXT", "SSL", "PLAINTEXT"] = "SASL_SSL"
     sasl_mechanism: Literal["SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    username: str
-    password_file: Path = Field(description="a file holding the password and nothing else; mode 0600")
+    username: str = Field(default="", description="for SASL")
+    password_file: Path | None = Field(
+        default=None, description="for SASL: a file holding the password and nothing else; mode 0600"
+    )
     ca_file: Path | None = None
+    certificate_file: Path | None = Field(default=None, description="PEM, for brokers that ask for a certificate")
+    key_file: Path | None = Field(default=None, description="PEM; mode 0600")
+
+    @model_validator(mode="after")
+    def _has_credentials(self) -> KafkaConnection:
+        if self.security_protocol.startswith("SASL") and not (self.username and self.password_file):
+            raise ValueError(f"{self.security_protocol} needs username and password_file")
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError("certificate_file and key_file belong together")
+        if self.security_protocol == "SSL" and self.certificate_file is None:
+            raise ValueError("SSL needs certificate_file and key_file")
+        return self
+
+    def password(self) -> str:
+        """What the password file holds.
+
+        Raises:
+            ConfigError: missing, empty, or readable by other users.
+        """
+        assert self.password_file is not None, "SASL has one"
+        return read_secret(self.password_file)
 
 
 class ElasticsearchConnection(BaseModel):

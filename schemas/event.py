@@ -21,6 +21,8 @@ Fields = dict[str, Value]
 MAX_LINE_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 32
 MAX_FIELDS: Final = 4096
+MAX_ELEMENTS: Final = 16_384
+"""Of one field's array. Every rule that names the field looks at each of them: more would stall the stream."""
 CLOCK_AHEAD_MS: Final = 5_000
 """An event this far ahead of its append time has a wrong clock and takes the append time (correlation.md section 9)."""
 
@@ -32,6 +34,7 @@ Reason = Literal[
     "too-large",
     "too-deep",
     "too-many-fields",
+    "too-many-elements",
     "bad-timestamp",
     "foreign-organization",
     "unregistered-member",
@@ -142,6 +145,10 @@ def _admit(fields: Fields, raw: bytes, origin: Origin, line: int, lateness: int,
     return Event(fields, origin, line, member, event_id, time, admission)
 
 
+_United = dict[str, list[Scalar]]
+"""Fields that came in several pieces; lists, because joining tuples piece by piece takes quadratic time."""
+
+
 def flatten(data: dict[str, Any]) -> Fields:
     """Nested objects to dotted names; arrays to tuples; both spellings of one field are united.
 
@@ -156,10 +163,13 @@ def flatten(data: dict[str, Any]) -> Fields:
         if list not in kinds:
             return data
         arrays = {name: value for name, value in data.items() if type(value) is list}
-        if all(_NESTING.isdisjoint(map(type, value)) for value in arrays.values()):
+        if all(len(each) <= MAX_ELEMENTS and _NESTING.isdisjoint(map(type, each)) for each in arrays.values()):
             return data | {name: tuple(value) for name, value in arrays.items()}
     fields: Fields = {}
-    _collect("", data, fields, 0)
+    united: _United = {}
+    _collect("", data, fields, united, 0)
+    for name, elements in united.items():
+        fields[name] = tuple(elements)
     return fields
 
 
@@ -184,42 +194,52 @@ class Refused(Exception):
         super().__init__(reason)
 
 
-def _collect(prefix: str, data: dict[str, Any], fields: Fields, depth: int) -> None:
+def _collect(prefix: str, data: dict[str, Any], fields: Fields, united: _United, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise Refused("too-deep", f"objects nested deeper than {MAX_DEPTH}")
     for key, value in data.items():
         name = prefix + key
         if isinstance(value, dict):
-            _collect(name + ".", value, fields, depth + 1)
+            _collect(name + ".", value, fields, united, depth + 1)
         elif isinstance(value, list):
-            _collect_array(name, value, fields, depth + 1)
+            _collect_array(name, value, fields, united, depth + 1)
         else:
-            _add(name, value, fields)
+            _add(name, value, fields, united)
 
 
-def _collect_array(name: str, items: list[Any], fields: Fields, depth: int) -> None:
+def _collect_array(name: str, items: list[Any], fields: Fields, united: _United, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise Refused("too-deep", f"arrays nested deeper than {MAX_DEPTH}")
     scalars: list[Scalar] = []
     for item in items:
         if isinstance(item, dict):
-            _collect(name + ".", item, fields, depth)
+            _collect(name + ".", item, fields, united, depth)
         elif isinstance(item, list):
-            _collect_array(name, item, fields, depth + 1)
+            _collect_array(name, item, fields, united, depth + 1)
         else:
             scalars.append(item)
+    if len(scalars) > MAX_ELEMENTS:
+        raise _too_many(name)
     if scalars or not items:
-        _add(name, tuple(scalars), fields)
+        _add(name, tuple(scalars), fields, united)
 
 
-def _add(name: str, value: Value, fields: Fields) -> None:
+def _add(name: str, value: Value, fields: Fields, united: _United) -> None:
     if name not in fields:
         if len(fields) >= MAX_FIELDS:
             raise Refused("too-many-fields", f"more than {MAX_FIELDS} fields")
         fields[name] = value
         return
-    known = fields[name]
-    fields[name] = _as_tuple(known) + _as_tuple(value)
+    elements = united.get(name)
+    if elements is None:
+        elements = united[name] = list(_as_tuple(fields[name]))
+    elements.extend(_as_tuple(value))
+    if len(elements) > MAX_ELEMENTS:
+        raise _too_many(name)
+
+
+def _too_many(name: str) -> Refused:
+    return Refused("too-many-elements", f"more than {MAX_ELEMENTS} elements in {printable(name)[:80]}")
 
 
 def _as_tuple(value: Value) -> tuple[Scalar, ...]:

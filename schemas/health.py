@@ -1,10 +1,16 @@
-"""What the `health` topic carries: forwarders' heartbeats and the job's account of every record it read."""
+"""What the health topics carry: forwarders' heartbeats and the job's account of every record it read.
+
+The job writes `health`. Each member writes `health.<member>` and no other: whose heartbeat it is, the topic tells.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+HEALTH_TOPIC: Final = "health"
+HEALTH_PREFIX: Final = "health."
 
 
 class _Health(BaseModel):
@@ -27,6 +33,11 @@ class InputCounters(_Health):
     acknowledged: int = 0
     dropped: int = Field(default=0, description="what the mapping says not to send")
     dead: int = Field(default=0, description="what could not be read; kept in the local dead-letter file")
+    lost: int = Field(default=0, description="what came by UDP and could not be taken: the only thing that gets lost")
+    spool_bytes: int = Field(default=0, description="bytes that wait on the disk")
+    spool_oldest: str = Field(default="", description="when the oldest line that waits came; empty: none waits")
+    spool_damaged: int = Field(default=0, description="bytes of the spool that could not be read back")
+    trouble: str = Field(default="", description="why nothing can be read at present")
 
 
 class Heartbeat(_Health):
@@ -36,9 +47,11 @@ class Heartbeat(_Health):
     member: str
     agent: str = Field(description="version of the forwarder")
     inputs: list[InputCounters]
-    spool_bytes: int = 0
+    spool_bytes: int = Field(default=0, description="read and not yet acknowledged, in memory and on the disk")
     policy: str = Field(default="", description="hash of the forwarder's mapping policy")
     last_error: str = ""
+    certificates: dict[str, str] = Field(default={}, description="file -> until when the certificate in it is valid")
+    clock_offset: int | None = Field(default=None, description="ms the member's clock is ahead of the broker's")
 
 
 class PartitionAccount(_Health):
@@ -62,14 +75,50 @@ class PartitionAccount(_Health):
     dead: int = 0
 
 
-HealthMessage = Annotated[Heartbeat | PartitionAccount, Field(discriminator="kind")]
-_adapter: TypeAdapter[Heartbeat | PartitionAccount] = TypeAdapter(HealthMessage)
+class PackReport(_Health):
+    """A worker of the job took another rule pack, or refused one."""
+
+    kind: Literal["pack"] = "pack"
+    stage: Literal["detect", "correlate"]
+    worker: str = Field(description="host, process, and which of the process's workers")
+    version: str = Field(description="the pack in force")
+    detections: int = 0
+    correlations: int = 0
+    refused: str = Field(default="", description="why the newest pack file is not in force")
 
 
-def health_from_json(value: bytes | str) -> Heartbeat | PartitionAccount:
-    """Read one message of the `health` topic.
+AnyHealth = Heartbeat | PartitionAccount | PackReport
+HealthMessage = Annotated[AnyHealth, Field(discriminator="kind")]
+_adapter: TypeAdapter[AnyHealth] = TypeAdapter(HealthMessage)
+
+
+def health_from_json(value: bytes | str) -> AnyHealth:
+    """Read one message of a health topic.
 
     Raises:
-        pydantic.ValidationError: neither a heartbeat nor an account.
+        pydantic.ValidationError: none of these messages.
     """
     return _adapter.validate_json(value)
+
+
+def health_topic(member: str) -> str:
+    """The topic of a member's heartbeats.
+
+    >>> health_topic("kestrel-bank")
+    'health.kestrel-bank'
+    """
+    return HEALTH_PREFIX + member
+
+
+def health_message(topic: str, value: bytes | str) -> AnyHealth:
+    """Read one message of a health topic; a heartbeat's member is the topic's, whatever the message says.
+
+    Raises:
+        ValueError: no such message, or not one that belongs into this topic (pydantic.ValidationError is one).
+    """
+    message = health_from_json(value)
+    if isinstance(message, Heartbeat) != topic.startswith(HEALTH_PREFIX):
+        raise ValueError(f"a message of kind {message.kind} in the topic {topic}")
+    if isinstance(message, Heartbeat):
+        return message.model_copy(update={"member": topic.removeprefix(HEALTH_PREFIX)})
+    return message

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
@@ -18,8 +18,6 @@ PRODUCT: Final = PREFIX + "product"
 CATEGORY: Final = PREFIX + "category"
 SERVICE: Final = PREFIX + "service"
 FIELDS: Final = (PRODUCT, CATEGORY, SERVICE)
-
-
 CHANNEL_FIELDS: Final = ("winlog.channel", "Channel")
 CODE_FIELDS: Final = ("event.code", "EventID")
 DATASET: Final = "event.dataset"
@@ -33,6 +31,8 @@ class LogSourceTable(NamedTuple):
     """(channel, event code) -> entry; code `""` is every other code of the channel."""
     datasets: dict[str, Entry]
     modules: dict[str, Entry]
+    names: tuple[frozenset[str], frozenset[str], frozenset[str]]
+    """Every product, category and service there is: what counts where an event names them plainly."""
 
 
 class Entry(NamedTuple):
@@ -41,15 +41,19 @@ class Entry(NamedTuple):
     names: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
     """Names for product, category and service."""
     refine: dict[str, dict[str, Entry]]
-    """Field -> its value -> what that adds."""
+    """Field -> its value -> what that adds, and refines further."""
+
+
+_NO_NAMES: Final = (frozenset[str](), frozenset[str](), frozenset[str]())
 
 
 def derive_logsource(fields: Fields) -> None:
     """Set those of `jointsoc.logsource.{product,category,service}` that the event does not state itself.
 
     Looked up by `winlog.channel` and `event.code` (or `Channel` and `EventID`, raw), then `event.dataset`, then
-    `event.module`; the first that is known decides. An event that belongs to several gets a tuple. An unknown event is
-    left as it is.
+    `event.module`; the first that is known decides. If none is, plain `product` and `category` are taken at their word
+    where they hold names of the table, and `service` beside one of them. An event that belongs to several gets a tuple.
+    An unknown event is left as it is.
     """
     if PRODUCT in fields and CATEGORY in fields and SERVICE in fields:
         return
@@ -71,14 +75,23 @@ def deciding_fields(names: Collection[str]) -> list[str]:
     asked = [*FIELDS, *channels, *(CODE_FIELDS if channels else ()), DATASET, MODULE]
     if channels or DATASET in names or MODULE in names:
         asked += _refining_fields()
+    if ATTRIBUTES[0] in names or ATTRIBUTES[1] in names:
+        asked += ATTRIBUTES
     return [field for field in dict.fromkeys(asked) if field in names]
 
 
 @cache
 def _refining_fields() -> list[str]:
     table = load_table()
-    entries = [*table.windows.values(), *table.datasets.values(), *table.modules.values()]
-    return sorted({field for entry in entries for field in entry.refine})
+    return sorted({field for entry in _all_entries(table) for field in entry.refine})
+
+
+def _all_entries(table: LogSourceTable) -> Iterator[Entry]:
+    waiting = [*table.windows.values(), *table.datasets.values(), *table.modules.values()]
+    while waiting:
+        entry = waiting.pop()
+        yield entry
+        waiting += [further for choices in entry.refine.values() for further in choices.values()]
 
 
 def _entry_of(fields: Fields) -> Entry | None:
@@ -93,24 +106,45 @@ def _entry_of(fields: Fields) -> Entry | None:
     if isinstance(dataset, str) and dataset in table.datasets:
         return table.datasets[dataset]
     module = fields.get(MODULE)
-    return table.modules.get(module) if isinstance(module, str) else None
+    if isinstance(module, str) and module in table.modules:
+        return table.modules[module]
+    return _plain_entry(fields, table)
+
+
+def _plain_entry(fields: Fields, table: LogSourceTable) -> Entry | None:
+    product, category = (_plain_name(fields, place, table) for place in (0, 1))
+    if not product and not category:
+        # `service` alone is something else: Zeek's name of the protocol, a unit of systemd.
+        return None
+    return Entry((product, category, _plain_name(fields, 2, table)), {})
+
+
+def _plain_name(fields: Fields, place: int, table: LogSourceTable) -> tuple[str, ...]:
+    value = fields.get(ATTRIBUTES[place])
+    name = value.lower() if isinstance(value, str) else ""
+    return (name,) if name in table.names[place] else ()
 
 
 def _refine(entry: Entry, fields: Fields, names: list[list[str]]) -> None:
     for field, choices in entry.refine.items():
         value = fields.get(field)
-        chosen = choices.get(value) if isinstance(value, str) else None
-        if chosen is not None:
-            for known, more in zip(names, chosen.names, strict=True):
-                known.extend(name for name in more if name not in known)
+        for one in value if isinstance(value, tuple) else (value,):
+            chosen = choices.get(_text(one))
+            if chosen is not None:
+                for known, more in zip(names, chosen.names, strict=True):
+                    known.extend(name for name in more if name not in known)
+                _refine(chosen, fields, names)
 
 
 def _key(value: Value) -> str:
-    first = value[0] if isinstance(value, tuple) and value else value
-    if isinstance(first, str):
-        return first.lower()
+    return _text(value[0] if isinstance(value, tuple) and value else value).lower()
+
+
+def _text(value: Value) -> str:
+    if isinstance(value, str):
+        return value
     # A boolean is not an event code, though Python would take True for 1.
-    return str(first) if type(first) is int and -(10**9) < first < 10**9 else ""
+    return str(value) if type(value) is int and -(10**9) < value < 10**9 else ""
 
 
 @cache
@@ -137,11 +171,14 @@ def read_table(data: Any) -> LogSourceTable:
         windows[channel.lower(), ""] = _entry(base | own, channel)
         for code, more in entry.get("codes", {}).items():
             windows[channel.lower(), str(code)] = _entry(base | own | more, f"{channel} {code}")
-    return LogSourceTable(
-        windows,
-        {name: _entry(entry, name) for name, entry in data["datasets"].items()},
-        {name: _entry(entry, name) for name, entry in data["modules"].items()},
+    datasets = {name: _entry(entry, name) for name, entry in data["datasets"].items()}
+    modules = {name: _entry(entry, name) for name, entry in data["modules"].items()}
+    table = LogSourceTable(windows, datasets, modules, _NO_NAMES)
+    entries = [*_all_entries(table), _entry(data["names"], "names")]
+    product, category, service = (
+        frozenset(name for entry in entries for name in entry.names[place]) for place in range(len(ATTRIBUTES))
     )
+    return table._replace(names=(product, category, service))
 
 
 def _entry(data: Any, where: str) -> Entry:

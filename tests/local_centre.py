@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from pipeline.jobs.active_pack import FixedPack, PackSource
 from pipeline.jobs.detect_stage import DetectStage, Record
 from pipeline.jobs.keyed_stage import KeyedStage
 from pipeline.jobs.message import address_of, encode
@@ -36,11 +37,12 @@ class Arrival(NamedTuple):
 class LocalCentre:
     """Takes events as the broker would deliver them, keeps the newest revision of every alert."""
 
-    def __init__(self, pack: RulePack) -> None:
+    def __init__(self, pack: RulePack | PackSource, keyed_pack: PackSource | None = None) -> None:
+        packs = FixedPack(pack) if isinstance(pack, RulePack) else pack
         self._state = _State()
-        self._detect = DetectStage(pack, LATENESS)
-        self._keyed = KeyedStage(pack, LATENESS, self._state)
-        self._topics = [member.topic for member in pack.members()]
+        self._detect = DetectStage(packs, LATENESS)
+        self._keyed = KeyedStage(keyed_pack or packs, LATENESS, self._state)
+        self._topics = [member.topic for member in packs.pack.members()]
         self._offsets: defaultdict[str, int] = defaultdict(int)
         self._newest = 0
         self.alerts: dict[str, Alert] = {}

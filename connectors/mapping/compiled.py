@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
-from connectors.forwarder_settings import INTERNAL_NETWORKS, Network
+from connectors.forwarder.settings import INTERNAL_NETWORKS, Network
 from connectors.located_yaml import Place
 from connectors.mapping.conditions import MatchFields, all_of, condition_test
 from connectors.mapping.convert import Convert, account, conversion, plain

@@ -8,7 +8,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final, Literal
 
-from connectors.forwarder_settings import Network
+from connectors.forwarder.settings import Network
 
 Value = str | int | float | bool | list[str]
 Convert = Callable[[object], Value | None]

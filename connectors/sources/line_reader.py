@@ -24,7 +24,7 @@ class LineReader:
         self._stream = stream
         self._start = offset
         self._tail = b""
-        self._giant: _Giant | None = None
+        self._giant: Giant | None = None
 
     @property
     def offset(self) -> int:
@@ -41,7 +41,7 @@ class LineReader:
             self._take(raw, len(raw) + 1, lines)
         self._tail = tail
         if len(tail) > MAX_LINE_BYTES:
-            self._giant, self._tail = _Giant(tail), b""
+            self._giant, self._tail = Giant(tail), b""
         return lines
 
     def rest(self) -> list[Line]:
@@ -57,7 +57,7 @@ class LineReader:
     def _take(self, raw: bytes, length: int, lines: list[Line]) -> None:
         start, self._start = self._start, self._start + length
         if len(raw) > MAX_LINE_BYTES:
-            giant = _Giant(raw)
+            giant = Giant(raw)
             lines.append(Line(giant.head, self._stream, start, self._start, giant.described()))
             return
         raw = raw.removesuffix(b"\r")
@@ -79,7 +79,7 @@ class LineReader:
         return Line(giant.head, self._stream, start, self._start, giant.described())
 
 
-class _Giant:
+class Giant:
     """A line that is too long to be kept."""
 
     def __init__(self, beginning: bytes) -> None:
@@ -88,8 +88,12 @@ class _Giant:
         self._digest = blake2b(beginning, digest_size=16)
 
     def add(self, more: bytes) -> None:
+        """Take more of it."""
+        if len(self.head) < KEPT_BYTES:
+            self.head += more[: KEPT_BYTES - len(self.head)]
         self.length += len(more)
         self._digest.update(more)
 
-    def described(self) -> str:
-        return f"{self.length} bytes, at most {MAX_LINE_BYTES}; blake2b {self._digest.hexdigest()}"
+    def described(self, most: int = MAX_LINE_BYTES) -> str:
+        """Length and digest, as `Line.too_long` carries them."""
+        return f"{self.length} bytes, at most {most}; blake2b {self._digest.hexdigest()}"

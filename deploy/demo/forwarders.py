@@ -12,7 +12,8 @@ from typing import Final
 
 import yaml
 
-from connectors.forwarder_settings import ForwarderSettings, InputSettings, KeyFiles
+from connectors.forwarder.input_settings import FileInput
+from connectors.forwarder.settings import ForwarderSettings, KeyFiles
 from deploy.demo.institutions import LOGS, Institution
 from deploy.demo.player import log_path
 from deploy.local.kafka_access import kafka_connection
@@ -61,7 +62,7 @@ def write_configuration(settings: StackSettings, folder: Path, institution: Inst
         state_dir=state,
         keys=KeyFiles(institution=_key(keys / f"{institution.id}.key"), federation=_key(keys / "federation.key")),
         inputs=tuple(
-            InputSettings(name=log, path=log_path(folder, institution.id, log), mapping=MAPPINGS[log]) for log in LOGS
+            FileInput(name=log, path=log_path(folder, institution.id, log), mapping=MAPPINGS[log]) for log in LOGS
         ),
     )
     path = folder / "etc" / f"{institution.id}.yml"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from pydantic import BaseModel
 from deploy.local.elasticsearch_users import elasticsearch_connection
 from deploy.local.kafka_access import kafka_connection
 from deploy.local.secret_files import write_secret
-from deploy.local.settings import LOOPBACK, StackSettings, project_root
+from deploy.local.settings import LOOPBACK, StackSettings
 from schemas.member import MemberRegistry, load_registry, save_registry
 
 
@@ -33,24 +32,6 @@ def write_configuration(settings: StackSettings) -> None:
 def registry_of(settings: StackSettings) -> MemberRegistry:
     """The members of this stack; none before the first `up` or `member add`."""
     return load_registry(settings.members_file) if settings.members_file.exists() else MemberRegistry()
-
-
-def build_rule_pack(settings: StackSettings, tell: Callable[[str], None]) -> None:
-    """Compile the rules and the registry into the pack the job reads.
-
-    A federation begins small: a correlation that wants more corporate groups than there are is left out until there
-    are, and `tell` hears of it.
-
-    Raises:
-        RuleError: a rule that cannot be honoured.
-    """
-    from pipeline.rulepack import build_pack  # pySigma takes a second to import
-
-    build_pack(
-        [project_root() / "rules" / "sigma", *settings.rules],
-        registry_of(settings),
-        on_too_few=lambda problem: tell(f"left out for now: {problem}"),
-    ).write(settings.pack_file)
 
 
 def _contents(settings: StackSettings) -> dict[str, dict[str, Any]]:
@@ -89,4 +70,4 @@ def _contents(settings: StackSettings) -> dict[str, dict[str, Any]]:
 
 
 def _plain(model: BaseModel) -> dict[str, Any]:
-    return model.model_dump(mode="json")
+    return model.model_dump(mode="json", exclude_none=True)

@@ -10,23 +10,33 @@ from kafka import KafkaAdminClient
 
 from connectors.clock import write_ticks
 from connectors.kafka import MAX_RECORD_BYTES, open_producer
-from connectors.kafka_admin import Grant, Topic, ensure_grants, ensure_topics, ensure_users, remove_user
+from connectors.kafka_admin import (
+    Grant,
+    Topic,
+    ensure_grants,
+    ensure_topics,
+    ensure_users,
+    remove_user,
+    withdraw_other_grants,
+)
 from connectors.settings import KafkaConnection, read_secret
 from deploy.local.secret_files import ensure_password
 from deploy.local.settings import StackSettings
 from schemas.errors import ConfigError
+from schemas.health import HEALTH_PREFIX, HEALTH_TOPIC, health_topic
 from schemas.member import TOPIC_PREFIX, Member, MemberRegistry
 
 ADMIN: Final = "admin"
 """Super user: used by this package and by tests, by no process of the pipeline."""
 
 PARTITIONS: Final = 2
+HEARTBEAT_DAYS: Final = 30
 
 TOPICS: Final = (
     Topic("alerts", PARTITIONS, {"retention.ms": str(30 * 86_400_000)}),
     # A letter holds a refused record in base64: larger than what was refused.
     Topic("dead-letters", 1, {"max.message.bytes": str(2 * MAX_RECORD_BYTES)}),
-    Topic("health", 1),
+    Topic(HEALTH_TOPIC, 1),
 )
 
 GRANTS: Final = (
@@ -34,7 +44,7 @@ GRANTS: Final = (
     Grant("pipeline", "READ", "GROUP", "pipeline", prefixed=True),
     Grant("pipeline", "WRITE", "TOPIC", "alerts"),
     Grant("pipeline", "WRITE", "TOPIC", "dead-letters"),
-    Grant("pipeline", "WRITE", "TOPIC", "health"),
+    Grant("pipeline", "WRITE", "TOPIC", HEALTH_TOPIC),
     Grant("pipeline", "WRITE", "TRANSACTIONAL_ID", "pipeline", prefixed=True),
     Grant("indexer", "READ", "TOPIC", "alerts"),
     Grant("indexer", "READ", "GROUP", "indexer", prefixed=True),
@@ -42,7 +52,8 @@ GRANTS: Final = (
     Grant("clock", "WRITE", "TOPIC", TOPIC_PREFIX, prefixed=True),
     Grant("dashboard", "READ", "TOPIC", TOPIC_PREFIX, prefixed=True),
     Grant("dashboard", "READ", "TOPIC", "alerts"),
-    Grant("dashboard", "READ", "TOPIC", "health"),
+    Grant("dashboard", "READ", "TOPIC", HEALTH_TOPIC),
+    Grant("dashboard", "READ", "TOPIC", HEALTH_PREFIX, prefixed=True),
     Grant("dashboard", "READ", "GROUP", "dashboard", prefixed=True),
 )
 
@@ -51,14 +62,18 @@ RESERVED: Final = frozenset({ADMIN, "broker-1", *SERVICES})
 """Names no member can have: a member's id is also its user name."""
 
 
-def member_topic(member: Member) -> Topic:
-    """The member's topic: the broker stamps every record, so nobody can bend the trusted clock."""
-    return Topic(member.topic, PARTITIONS, {"message.timestamp.type": "LogAppendTime"})
+def member_topics(member: Member) -> tuple[Topic, Topic]:
+    """The member's events and its heartbeats: the broker stamps every record, so nobody can bend the trusted clock."""
+    stamped = {"message.timestamp.type": "LogAppendTime"}
+    return (
+        Topic(member.topic, PARTITIONS, stamped),
+        Topic(health_topic(member.id), 1, stamped | {"retention.ms": str(HEARTBEAT_DAYS * 86_400_000)}),
+    )
 
 
 def member_grants(member: Member) -> tuple[Grant, ...]:
-    """All that a member may do: write its own events and its heartbeat."""
-    return (Grant(member.id, "WRITE", "TOPIC", member.topic), Grant(member.id, "WRITE", "TOPIC", "health"))
+    """All that a member may do: write its own events and its own heartbeat."""
+    return tuple(Grant(member.id, "WRITE", "TOPIC", topic.name) for topic in member_topics(member))
 
 
 def password_file(settings: StackSettings, user: str) -> Path:
@@ -103,7 +118,8 @@ def ensure_access(settings: StackSettings, admin: KafkaAdminClient, registry: Me
     ensure_users(admin, _passwords(settings, (ADMIN, *SERVICES)))
     made = ensure_topics(admin, TOPICS)
     ensure_grants(admin, GRANTS)
-    new = ensure_topics(admin, [member_topic(member) for member in registry.members])
+    withdraw_other_grants(admin, GRANTS)
+    new = ensure_topics(admin, [topic for member in registry.members for topic in member_topics(member)])
     if registry.members:  # each time: an earlier run may have been killed between topic and tick
         producer = open_producer(kafka_connection(settings, ADMIN), linger_ms=0)
         try:
@@ -112,7 +128,9 @@ def ensure_access(settings: StackSettings, admin: KafkaAdminClient, registry: Me
             producer.close()
     enabled = [member for member in registry.members if member.enabled]
     ensure_users(admin, _passwords(settings, [member.id for member in enabled]))
-    ensure_grants(admin, [grant for member in enabled for grant in member_grants(member)])
+    grants = [grant for member in enabled for grant in member_grants(member)]
+    ensure_grants(admin, grants)
+    withdraw_other_grants(admin, grants)
     for member in registry.members:
         if not member.enabled:
             remove_user(admin, member.id)

@@ -11,7 +11,7 @@ from deploy.local.kafka_broker import open_broker_admin
 from deploy.local.processes import find_leader
 from deploy.local.secret_files import ensure_password
 from deploy.local.settings import StackSettings
-from deploy.local.stack import restart_job
+from deploy.local.stack import renew_rules
 from deploy.local.steps import Observer
 from schemas.errors import ConfigError, RuleError
 from schemas.member import Member, MemberRegistry, save_registry
@@ -20,8 +20,8 @@ from schemas.member import Member, MemberRegistry, save_registry
 def add_members(settings: StackSettings, members: Iterable[Member], observe: Observer) -> list[Path]:
     """Register institutions; returns their password files, in the same order.
 
-    With the stack running it also makes topics, users and grants, and restarts the Flink job from a savepoint with
-    the new registry. Otherwise the next `up` does that. Members that are there already, unchanged, are left alone.
+    With the stack running the Flink job takes the new registry with a new rule pack, then topics, users and grants are
+    made. Otherwise the next `up` does that. Members that are there already, unchanged, are left alone.
 
     Raises:
         ConfigError: an id that is taken by another member or by a service.
@@ -84,7 +84,7 @@ def _change(settings: StackSettings, registry: MemberRegistry, observe: Observer
     # The job learns of a member before that member can write: otherwise its first events would be dead letters.
     if find_leader(settings, "jobmanager") is not None:
         try:
-            restart_job(settings, observe)
+            renew_rules(settings, observe)
         except RuleError:
             save_registry(settings.members_file, before)
             raise

@@ -98,6 +98,11 @@ class StackSettings:
         return self.etc / "rules.pack"
 
     @property
+    def pinned_pack_file(self) -> Path:
+        """A pack whose rules are used instead of the rule folders, if somebody chose one."""
+        return self.etc / "pinned.pack"
+
+    @property
     def kafka_address(self) -> str:
         """Where clients reach the broker."""
         return f"{LOOPBACK}:{self.port('kafka')}"

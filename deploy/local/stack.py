@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from deploy.local.certificates import CertificateAuthority
-from deploy.local.configuration import build_rule_pack, registry_of, write_configuration
-from deploy.local.flink_job import Job, find_job, job_is_ready, stop_job, submit_job
+from deploy.local.configuration import registry_of, write_configuration
+from deploy.local.flink_job import find_job, job_is_ready, stop_job, submit_job
 from deploy.local.java import find_java_home
 from deploy.local.jvm_parts import require_parts
 from deploy.local.kafka_access import ensure_access
@@ -34,6 +34,7 @@ from deploy.local.processes import (
     stop_processes,
     tail,
 )
+from deploy.local.rule_pack import build_rule_pack, put_in_force
 from deploy.local.services import JOB_STEP, TOPICS_STEP, Place, Service, services
 from deploy.local.settings import StackSettings
 from deploy.local.steps import Observer, Progress, Step, run_steps, wait_until
@@ -101,16 +102,26 @@ def stop(settings: StackSettings, name: str) -> None:
         stop_processes(settings, name)
 
 
-def restart_job(settings: StackSettings, observe: Observer) -> None:
-    """Stop the job with a savepoint and continue with rules and registry compiled anew.
+def renew_rules(settings: StackSettings, observe: Observer) -> str:
+    """Compile rules and registry anew and put them in force; a running job takes them without a restart.
+
+    Returns:
+        The version of the pack.
 
     Raises:
         RuleError: the rules cannot be compiled; the job runs on as it was.
+        ConfigError: a worker of the job does not take the pack.
     """
-    require_parts(settings.jvm_home)
     with _alone(settings):
-        build_rule_pack(settings, lambda words: observe("rules", "waits", words))
-        _up(settings, observe, frozenset({JOB_STEP}))
+        return _renew_rules(settings, observe)
+
+
+def _renew_rules(settings: StackSettings, observe: Observer) -> str:
+    settings.save()
+    settings.etc.mkdir(parents=True, exist_ok=True)
+    pack = build_rule_pack(settings, lambda words: observe("rules", "waits", words))
+    put_in_force(settings, pack, lambda words: observe("rules", "waits", words))
+    return pack.version
 
 
 def _up(settings: StackSettings, observe: Observer, only: frozenset[str] | None) -> None:
@@ -167,26 +178,24 @@ def _ensure_topics(settings: StackSettings, observe: Observer) -> Progress:
 def _ensure_job(place: Place, observe: Observer, abort: threading.Event) -> Progress:
     settings = place.settings
     job = find_job(settings)
-    if job is not None and job.lives and _is_older_than_its_pack(settings, job):
-        observe(JOB_STEP, "stops", "with a savepoint: rules or members changed")
-        stop_job(settings, lambda words: observe(JOB_STEP, "stops", words))
-        job = None
     fresh = job is None or not job.lives
     if fresh:
         observe(JOB_STEP, "starts", "compiling the rules")
-        build_rule_pack(settings, lambda words: observe("rules", "waits", words))
+        _renew_rules(settings, observe)
         observe(JOB_STEP, "starts", "submitting to Flink")
         submit_job(settings, place.java_home)
         observe(JOB_STEP, "starts", "waiting for its first checkpoint")
     since = time.time()
     wait_until(lambda: job_is_ready(settings, since), JOB_STEP, _JOB_SECONDS, abort)
+    if not fresh and _registry_is_newer(settings):
+        _renew_rules(settings, observe)
     return "ready" if fresh else "was running"
 
 
-def _is_older_than_its_pack(settings: StackSettings, job: Job) -> bool:
-    """Whether rules or registry were written after the job was submitted: it reads them only then."""
-    files = [path for path in (settings.pack_file, settings.members_file) if path.exists()]
-    return any(path.stat().st_mtime > job.started for path in files)
+def _registry_is_newer(settings: StackSettings) -> bool:
+    """Whether members changed since the pack was built: the job learns of them with the pack."""
+    pack, registry = settings.pack_file, settings.members_file
+    return registry.exists() and (not pack.exists() or registry.stat().st_mtime > pack.stat().st_mtime)
 
 
 def _check_alive(settings: StackSettings, name: str) -> None:

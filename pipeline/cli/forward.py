@@ -13,7 +13,9 @@ from typing import Final
 import click
 import structlog
 
-from connectors.forwarder_check import Finding, Trial, Verdict, check_forwarder, load_forwarder, try_lines
+from connectors.forwarder.check import check_forwarder, load_forwarder
+from connectors.forwarder.dry_run import Trial, try_lines
+from connectors.forwarder.findings import Finding, Verdict
 from connectors.mapping.compiled import Dropped, Refused
 from schemas.errors import printable
 
@@ -42,7 +44,7 @@ def run(config: Path) -> None:
     Example:
       jsoc forward run --config /etc/jointsoc/forwarder.yml
     """
-    from connectors.forwarder import run_forwarder
+    from connectors.forwarder.process import run_forwarder
 
     _log_json()
     settings = load_forwarder(config)

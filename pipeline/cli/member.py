@@ -40,8 +40,8 @@ def member() -> None:
 def add(member_id: str, name: str, kind: Kind, group: str) -> None:
     """Register an institution: its topic, its password, its right to write there and nowhere else.
 
-    With the stack running, the Flink job is restarted from a savepoint (some 20 seconds; nothing is lost), since it
-    learns of new members with the rule pack only. With the stack down, the next `jsoc up` sees to all that.
+    With the stack running, the Flink job learns of it within seconds, without a restart. With the stack down, the next
+    `jsoc up` sees to all that.
 
     \b
     Example:

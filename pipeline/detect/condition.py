@@ -15,6 +15,8 @@ from pipeline.detect.plan import Expression, Not, Selection, all_of, any_of
 from schemas.errors import RuleError, printable
 
 MAX_NESTING: Final = 50
+MAX_NAMED: Final = 20_000
+"""Selections that the `x of` of one condition may name together."""
 
 _TOKEN: Final = re.compile(r"[()|]|[^\s()|]+")
 _OPERATORS: Final = frozenset({"and", "or", "not"})
@@ -40,6 +42,7 @@ class _Parser:
         self._tokens = _TOKEN.findall(text)
         self._next = 0
         self._depth = 0
+        self._named = 0
 
     def parse(self) -> Expression:
         if not self._tokens:
@@ -114,6 +117,9 @@ class _Parser:
             names = [name for name in self._selections if matches(name)]
         if not names:
             raise self._wrong(f"`{quantifier} of {pattern}` selects nothing", ", ".join(self._selections))
+        self._named += len(names)
+        if self._named > MAX_NAMED:
+            raise self._wrong("the condition names too many selections", f"at most {MAX_NAMED}")
         parts = tuple(Selection(name, self._selections[name]) for name in names)
         return all_of(parts) if quantifier == "all" else any_of(parts)
 

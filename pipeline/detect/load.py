@@ -6,6 +6,7 @@ detection: ...                   lines={("title",): 1, ("detection",): 2, ...})
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -24,6 +25,10 @@ MAX_NODES: Final = 100_000
 MAX_DEPTH: Final = 40
 
 _COLLECTIONS: Final = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
+
+_MATCHED: Final = frozenset({"detection", "filter"})
+"""Sections whose values are compared with events."""
+_DECIMAL: Final = re.compile(r"[+-]?(0|[1-9][0-9]*)")
 
 Place = tuple[str | int, ...]
 
@@ -81,15 +86,18 @@ def read_documents(path: Path) -> Iterator[RuleDocument]:
         RuleError: as `load_documents`.
     """
     try:
-        raw = path.read_bytes()
-        text = raw.decode("utf-8-sig")
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise RuleError(str(path), f"cannot read: {error.strerror}") from error
+    if len(raw) > MAX_FILE_BYTES:
+        raise RuleError(f"{path}:1", "too large for a rule file", expected=f"at most {MAX_FILE_BYTES} bytes")
+    try:
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise RuleError(f"{path}:{line}", "not UTF-8", got=f"byte 0x{raw[error.start]:02x}") from error
-    if len(raw) > MAX_FILE_BYTES:
-        raise RuleError(str(path), "too large for a rule file", got=f"{len(raw)} bytes", expected=f"{MAX_FILE_BYTES}")
+        got = f"byte 0x{raw[error.start]:02x}"
+        raise RuleError(f"{path}:{line}", "not UTF-8", got=got, hint="saving the file as UTF-8") from error
     yield from documents_in(text, path)
 
 
@@ -139,6 +147,15 @@ def _kind(data: dict[str, Any], where: str) -> Literal["detection", "correlation
     raise RuleError(where, "not a rule", got=sorted(data)[:8], expected="a key detection, correlation or filter")
 
 
+def _is_misread(written: str, value: Any) -> bool:
+    """Whether plain YAML turned what an author saw as text into another value: `0x1010`, `010`, `22:30`, `no`."""
+    if isinstance(value, bool):
+        return written.lower() not in {"true", "false"}
+    if isinstance(value, int):
+        return _DECIMAL.fullmatch(written) is None
+    return isinstance(value, float) and (":" in written or "_" in written)
+
+
 class _NodeReader:
     """YAML nodes to Python values; counts what it makes, so that a small file cannot become a large document."""
 
@@ -161,9 +178,19 @@ class _NodeReader:
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
             return [self._item(item, (*place, index)) for index, item in enumerate(node.value)]
+        value = self._scalar(node)
+        plain = isinstance(node, yaml.ScalarNode) and not node.style
+        if plain and place and place[0] in _MATCHED and _is_misread(node.value, value):
+            told = f"YAML reads this as {value!r}; write that, or the text in quotes"
+            raise RuleError(where, told, got=node.value, hint=f'"{node.value}"')
+        return value
+
+    def _scalar(self, node: yaml.Node) -> Any:
         try:
             return self._loader.construct_object(node)
-        except (ValueError, OverflowError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # PyYAML lets these escape where a tag or a form (`!!bool x`, `2024-99-99`) does not fit the text.
+            where = f"{self._path}:{node.start_mark.line + 1}"
             raise RuleError(where, f"not a value: {error}", got=node.value) from error
 
     def _item(self, node: yaml.Node, place: Place) -> Any:
@@ -174,7 +201,7 @@ class _NodeReader:
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
-            key = self._loader.construct_object(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+            key = self._scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
             if not isinstance(key, str):
                 got = str(key_node.value)
                 raise RuleError(f"{self._path}:{line}", "a key must be text", got=got, hint=f'write "{got[:40]}"')

@@ -6,6 +6,7 @@ sel: {a|endswith: [x, y], b: 1}, condition: not sel
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Final, Literal
 
 from sigma.conditions import ConditionAND
@@ -37,6 +38,8 @@ from sigma.types import (
 
 from pipeline.detect.condition import parse_condition
 from pipeline.detect.plan import (
+    AllOf,
+    AnyOf,
     Boolean,
     Cidr,
     Comparison,
@@ -47,13 +50,14 @@ from pipeline.detect.plan import (
     Number,
     Regex,
     SameAs,
+    Selection,
     Text,
     TimePart,
     TimeUnit,
     all_of,
     any_of,
 )
-from pipeline.detect.regexes import compile_regex
+from pipeline.detect.regexes import compile_like, compile_regex
 from schemas.errors import RuleError
 
 _OPERATORS: Final[dict[CompareOperators, Comparison]] = {
@@ -77,6 +81,10 @@ _UNITS: Final[dict[str, TimeUnit]] = {
 }
 
 
+MAX_LEAVES: Final = 200_000
+"""Tests of one rule; the largest known one has under 5,000."""
+
+
 def lower_rule(rule: SigmaRule) -> Expression:
     """The rule's conditions (several are OR-linked) over its selections.
 
@@ -85,7 +93,25 @@ def lower_rule(rule: SigmaRule) -> Expression:
     """
     selections = {name: lower_detection(detection) for name, detection in rule.detection.detections.items()}
     where = place_of(rule.detection.source)
-    return any_of(tuple(parse_condition(text, selections, where) for text in rule.detection.condition))
+    lowered = any_of(tuple(parse_condition(text, selections, where) for text in rule.detection.condition))
+    if (size := _size(lowered, {})) > MAX_LEAVES:
+        raise RuleError(where, "the conditions repeat too many values", got=size, expected=f"at most {MAX_LEAVES}")
+    return lowered
+
+
+def _size(expression: Expression, known: dict[int, int]) -> int:
+    """Leaves as a pack would hold them, where a selection that is named twice stands twice."""
+    found = known.get(id(expression))
+    if found is None:
+        match expression:
+            case AllOf(parts) | AnyOf(parts):
+                found = sum(_size(part, known) for part in parts)
+            case Not(part) | Selection(_, part):
+                found = _size(part, known)
+            case _:
+                found = 1
+        known[id(expression)] = found
+    return found
 
 
 def place_of(source: SigmaRuleLocation | None) -> str:
@@ -121,10 +147,16 @@ def _lower_value(value: SigmaType, item: SigmaDetectionItem) -> Expression:
             compile_regex(str(value.regexp), flags, where)
             return Regex(field, str(value.regexp), flags)
         case SigmaCIDRExpression():
-            return Cidr(field, str(value.network))
+            return Cidr(field, str(_plain_network(value.network)))
     if field is None:
         return _lower_keyword(value, where)
     return _lower_field_value(value, field, item, where)
+
+
+def _plain_network(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """`::ffff:10.0.0.0/104` is 10.0.0.0/8, however an event writes the address."""
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    return network if mapped is None or network.prefixlen < 96 else IPv4Network((mapped, network.prefixlen - 96))
 
 
 def _lower_keyword(value: SigmaType, where: str) -> Expression:
@@ -187,7 +219,9 @@ def _lower_text(value: SigmaString, item: SigmaDetectionItem) -> Text:
             return Text(item.field, "startswith", text, cased)
         case [first, str(text), last] if first is many and last is many:
             return Text(item.field, "contains", text, cased)
-    return Text(item.field, "like", "".join(_pattern(part) for part in parts), cased)
+    pattern = "".join(_pattern(part) for part in parts)
+    compile_like(pattern if cased else pattern.casefold(), place_of(item.source))
+    return Text(item.field, "like", pattern, cased)
 
 
 def _merged(value: SigmaString) -> list[str | SpecialChars]:

@@ -37,6 +37,11 @@ from sigma.types import (
 MAX_DASHES: Final = 5
 """`windash` tries five characters in the place of each dash, so five dashes are 3,125 values."""
 
+MAX_ALTERNATIVES: Final = 50_000
+"""What `windash` and `base64offset` may make of one list of values; more would take seconds to compile."""
+MAX_ENCODED: Final = 1 << 20
+"""Bytes of an encoded value: a chain of encodings grows it exponentially."""
+
 Matchable = SigmaString | SigmaRegularExpression | SigmaFieldReference
 
 
@@ -78,11 +83,24 @@ class Base64(SigmaBase64Modifier):
         return SigmaString.from_str(b64encode(_bytes(val)).decode())
 
 
-class Base64Offset(SigmaBase64OffsetModifier):
+class _Multiplying:
+    """Counts the alternatives a modifier makes of all values of an item."""
+
+    source: Any
+    _made = 0
+
+    def count(self, alternatives: int) -> None:
+        self._made += alternatives
+        if self._made > MAX_ALTERNATIVES:
+            raise SigmaValueError(f"too many alternatives; at most {MAX_ALTERNATIVES:,}", source=self.source)
+
+
+class Base64Offset(_Multiplying, SigmaBase64OffsetModifier):
     """`base64offset`: pySigma counts characters where bytes decide the alignment."""
 
     def modify(self, val: SigmaString) -> SigmaExpansion:
         """The parts of the Base64 text that do not depend on what stands before and after, for each alignment."""
+        self.count(3)
         raw = _bytes(val)
         found = [
             b64encode(b" " * before + raw)[self.start_offsets[before] : self.end_offsets[(len(raw) + before) % 3]]
@@ -93,7 +111,7 @@ class Base64Offset(SigmaBase64OffsetModifier):
         return SigmaExpansion([SigmaString.from_str(text.decode()) for text in found])
 
 
-class WindowsDash(SigmaWindowsDashModifier):
+class WindowsDash(_Multiplying, SigmaWindowsDashModifier):
     """`windash`: pySigma makes five to the power of the number of dashes, however many there are."""
 
     def modify(self, val: SigmaString) -> SigmaExpansion:
@@ -101,6 +119,7 @@ class WindowsDash(SigmaWindowsDashModifier):
         dashes = sum(len(re.findall(r"\B[-/]\b", part)) for part in val.s if isinstance(part, str))
         if dashes > MAX_DASHES:
             raise SigmaValueError(f"windash on {dashes} dashes; at most {MAX_DASHES}", source=self.source)
+        self.count(5**dashes)
         return super().modify(val)
 
 
@@ -157,6 +176,7 @@ MODIFIERS: Final[dict[str, type[SigmaModifier[Any, Any]]]] = {
 
 
 def _encoded(value: SigmaString, encoding: str) -> ByteString:
+    _check_length(2 * len(value))
     encoded = ByteString()
     encoded.s = [part.encode(encoding).decode("latin-1") if isinstance(part, str) else part for part in value.s]
     return encoded
@@ -166,8 +186,14 @@ def _bytes(value: SigmaString) -> bytes:
     if any(not isinstance(part, str) for part in value.s):
         what = "placeholders" if any(isinstance(part, Placeholder) for part in value.s) else "wildcards"
         raise SigmaValueError(f"a value with {what} cannot be encoded in Base64")
+    _check_length(len(value))
     text = "".join(part for part in value.s if isinstance(part, str))
     return text.encode("latin-1" if isinstance(value, ByteString) else "utf-8")
+
+
+def _check_length(length: int) -> None:
+    if length > MAX_ENCODED:
+        raise SigmaValueError(f"a value too long to encode; at most {MAX_ENCODED:,} bytes")
 
 
 def _anchored(value: SigmaRegularExpression, frame: str) -> SigmaRegularExpression:

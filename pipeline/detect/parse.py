@@ -6,14 +6,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any, Final
 
-from sigma.exceptions import SigmaError, SigmaRuleLocation
+from sigma.exceptions import SigmaError, SigmaRuleLocation, SigmaTypeError
 from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaDetections, SigmaLogSource, SigmaRule
 from sigma.types import SigmaString, SigmaType, sigma_type
 
 from pipeline.detect.modifiers import MODIFIERS
 from schemas.errors import RuleError, printable
+from schemas.logsource import ATTRIBUTES
 from schemas.rule_document import RuleDocument
 
 SCALARS: Final = (str, int, float, bool, type(None))
@@ -30,8 +33,7 @@ def parse_rule(document: RuleDocument, section: str = "detection") -> SigmaRule:
         RuleError: `file:line`: what is wrong, by Sigma's rules or pySigma's.
     """
     _check_taxonomy(document)
-    if not isinstance(document.data.get("logsource"), dict):
-        raise RuleError(document.where("logsource"), "a rule needs a log source", expected="product, category, service")
+    _check_logsource(document)
     metadata = {key: value for key, value in document.data.items() if key not in {"logsource", section}}
     try:
         attributes, _ = SigmaRule.from_dict_common_params(metadata)
@@ -49,6 +51,27 @@ def _check_taxonomy(document: RuleDocument) -> None:
     if taxonomy not in TAXONOMIES:
         where = document.where("taxonomy")
         raise RuleError(where, "unknown taxonomy", got=taxonomy, expected=" or ".join(TAXONOMIES))
+
+
+def _check_logsource(document: RuleDocument) -> None:
+    source = document.data.get("logsource")
+    expected = ", ".join(ATTRIBUTES)
+    if not isinstance(source, dict):
+        raise RuleError(document.where("logsource"), "a rule needs a log source", got=source, expected=expected)
+    for attribute, name in source.items():
+        where = document.where("logsource", attribute)
+        if attribute not in {*ATTRIBUTES, "definition"}:
+            # Left out, the rule would be put to events it is not meant for.
+            told = f"events have no log source attribute `{printable(attribute)}`"
+            raise RuleError(where, told, got=name, expected=expected, hint=_close(attribute, ATTRIBUTES))
+        if attribute != "definition" and name is not None and (not isinstance(name, str) or not name.strip()):
+            raise RuleError(where, "a log source is named by text", got=name, expected="such as windows")
+
+
+def _close(word: str, known: Iterable[str]) -> str | None:
+    """What the author may have meant, as a hint."""
+    found = get_close_matches(word.strip().lower(), list(known), n=1, cutoff=0.5)
+    return f"`{found[0]}`" if found else None
 
 
 def _detections(document: RuleDocument, section: str) -> SigmaDetections:
@@ -99,9 +122,12 @@ class _SelectionReader:
         field, *names = key.split("|")
         unknown = [name for name in names if name not in MODIFIERS]
         if unknown:
-            raise RuleError(
-                where, f"unknown modifier `{printable(unknown[0])}`", got=key, expected=", ".join(sorted(MODIFIERS))
-            )
+            told = f"unknown modifier `{printable(unknown[0])}`"
+            close = _close(unknown[0], MODIFIERS)
+            raise RuleError(where, told, got=key, expected=", ".join(sorted(MODIFIERS)), hint=close)
+        if field != field.strip():
+            hint = f"`{printable(field.strip())}`"
+            raise RuleError(where, "a blank before or after a field's name", got=key, hint=hint)
         values = value if isinstance(value, list) else [value]
         odd = [entry for entry in values if not isinstance(entry, SCALARS)]
         if odd:
@@ -115,8 +141,15 @@ class _SelectionReader:
             ]
             modifiers = [MODIFIERS[name] for name in names]
             return SigmaDetectionItem(field or None, modifiers, typed, source=_location(self._document, *place))
+        except SigmaTypeError as fault:
+            # pySigma names the modifier's class.
+            guilty = next((name for name in names if f"Modifier {MODIFIERS[name].__name__} " in _told(fault)), None)
+            told = f"`{guilty}` does not take such a value" if guilty else f"pySigma refuses it: {_told(fault)}"
+            bare = guilty is not None and any(isinstance(entry, int | float) for entry in values)
+            hint = "the value in quotes" if bare else ""
+            raise RuleError(where, told, got=f"{key}: {value!r}", hint=hint) from fault
         except _PARSER_FAULTS as fault:
-            raise RuleError(where, f"pySigma refuses it: {_told(fault)}", got=key) from fault
+            raise RuleError(where, f"pySigma refuses it: {_told(fault)}", got=f"{key}: {value!r}") from fault
 
 
 def _location(document: RuleDocument, *place: str | int) -> SigmaRuleLocation:

@@ -35,6 +35,8 @@ from pipeline.detect.view import EventView, elements_of
 from schemas.event import Scalar
 
 Test = Callable[[EventView], bool]
+Texts = tuple[str, ...]
+Address = IPv4Address | IPv6Address
 
 COMPARISONS: Final[dict[Comparison, Callable[[int | float, int | float], bool]]] = {
     "==": operator.eq,
@@ -153,9 +155,9 @@ def _(leaf: Cidr) -> Test:
 
     def within(view: EventView) -> bool:
         for text in view.texts(field):
-            address = address_of(text) if len(text) <= MAX_ADDRESS_TEXT else None
-            if address is not None and address.version == version and int(address) & mask == base:
-                return True
+            for address in addresses_of(text) if len(text) <= MAX_ADDRESS_TEXT else ():
+                if address.version == version and int(address) & mask == base:
+                    return True
         return False
 
     return within
@@ -165,14 +167,38 @@ def _(leaf: Cidr) -> Test:
 def _(leaf: SameAs) -> Test:
     field, other = _named(leaf.field), leaf.other
     read = EventView.texts if leaf.cased else EventView.folded
-    relate: dict[str, Callable[[str, str], bool]] = {
-        "equals": operator.eq,
-        "contains": operator.contains,
-        "startswith": str.startswith,
-        "endswith": str.endswith,
-    }
-    related = relate[leaf.how]
-    return lambda view: any(related(mine, theirs) for theirs in read(view, other) for mine in read(view, field))
+    related = _RELATED[leaf.how]
+    return lambda view: related(read(view, field), read(view, other))
+
+
+def _some_equal(mine: Texts, theirs: Texts) -> bool:
+    return not set(mine).isdisjoint(theirs)
+
+
+def _some_contains(mine: Texts, theirs: Texts) -> bool:
+    if not mine:
+        return False
+    page = "\n".join(mine)
+    return any(part in page and ("\n" not in part or any(part in text for text in mine)) for part in theirs)
+
+
+def _some_starts(mine: Texts, theirs: Texts) -> bool:
+    wanted, lengths = set(theirs), {len(part) for part in theirs}
+    return any(text[:length] in wanted for text in mine for length in lengths if length <= len(text))
+
+
+def _some_ends(mine: Texts, theirs: Texts) -> bool:
+    wanted, lengths = set(theirs), {len(part) for part in theirs}
+    return any(text[len(text) - length :] in wanted for text in mine for length in lengths if length <= len(text))
+
+
+# Of any two elements; without looking at every pair, which a minute would not suffice for in an event of two arrays.
+_RELATED: Final[dict[str, Callable[[Texts, Texts], bool]]] = {
+    "equals": _some_equal,
+    "contains": _some_contains,
+    "startswith": _some_starts,
+    "endswith": _some_ends,
+}
 
 
 @compile_test.register
@@ -195,14 +221,14 @@ def _nameless() -> NoReturn:
 
 
 @lru_cache(maxsize=65_536)
-def address_of(text: str) -> IPv4Address | IPv6Address | None:
-    """The IP address a text is; an IPv4 address written as IPv6 (`::ffff:10.0.0.1`) is the IPv4 address."""
+def addresses_of(text: str) -> tuple[Address, ...]:
+    """The IP address a text is, if it is one; `::ffff:10.0.0.1` is that and the IPv4 address 10.0.0.1."""
     try:
         address = ip_address(text)
     except ValueError:
-        return None
+        return ()
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    return (address,) if mapped is None else (address, mapped)
 
 
 def moment_of(scalar: Scalar) -> datetime | None:

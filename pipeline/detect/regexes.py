@@ -6,12 +6,15 @@ and PCRE: `$` is the very end of the text (not before a last newline), `\s` has 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
 import re2  # type: ignore[import-untyped]
 
 from schemas.errors import RuleError
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 Search = Callable[[str], bool]
 
@@ -43,10 +46,13 @@ def compile_regex(pattern: str, flags: str, where: str) -> Search:
     return _search(compiled)
 
 
-def compile_like(pattern: str) -> Search:
+def compile_like(pattern: str, where: str = "rule pack") -> Search:
     r"""A match of a whole text with a pattern of `*` and `?`, where `\` takes the next character literally.
 
     `*` and `?` span newlines: a script block is one value. `?` is one character of the case-folded text.
+
+    Raises:
+        RuleError: at `where`: a pattern too long to compile.
     """
     pieces = []
     characters = iter(pattern)
@@ -57,7 +63,11 @@ def compile_like(pattern: str) -> Search:
             pieces.append(".")
         else:
             pieces.append(re2.escape(next(characters, "") if char == "\\" else char))
-    return _search(re2.compile(r"(?s)\A" + "".join(pieces) + r"\z", _options()))
+    try:
+        return _search(re2.compile(r"(?s)\A" + "".join(pieces) + r"\z", _options()))
+    except (re2.error, UnicodeEncodeError) as error:
+        told = f"not a pattern that can be searched for: {_reason(error)}"
+        raise RuleError(where, told, got=pattern, expected="a shorter text with * and ?") from error
 
 
 def _options() -> re2.Options:
@@ -72,8 +82,11 @@ def _search(compiled: re2._Regexp) -> Search:
     search = compiled.search
 
     def found(text: str) -> bool:
-        # Lone surrogates are legal in JSON but not in UTF-8; RE2 reads their bytes as unknown characters.
-        return search(text.encode("utf-8", "surrogatepass")) is not None
+        try:
+            return search(text.encode()) is not None
+        except UnicodeEncodeError:
+            # Lone surrogates are legal in JSON but not in UTF-8, and to RE2 their bytes are no character at all.
+            return search(_SURROGATE.sub("\ufffd", text).encode()) is not None
 
     return found
 

@@ -11,8 +11,9 @@ import structlog
 from pipeline.correlate.alert import single_alert
 from pipeline.correlate.project import Projector
 from pipeline.detect.evaluate import Detector
+from pipeline.jobs.active_pack import PackSource, settle_memory
 from pipeline.jobs.message import AccountDelta, Message, Passing, Roster, ShardBatch
-from pipeline.jobs.settings import ALERTS, DEAD_LETTERS
+from pipeline.jobs.settings import ALERTS, DEAD_LETTERS, HEALTH
 from pipeline.rulepack import RulePack
 from schemas.dead_letter import dead_letter_of
 from schemas.event import Event, Origin, Rejected, read_record
@@ -39,28 +40,37 @@ class DetectStage:
     """Everything one worker needs to turn records into hits; holds no state that a restart must keep.
 
     Args:
-        pack: rules, correlations and member registry.
+        packs: where rules, correlations and member registry come from; looked at before each batch.
         lateness: ms; see `schemas.event.read_record`.
     """
 
-    def __init__(self, pack: RulePack, lateness: int) -> None:
-        self._pack = pack
+    def __init__(self, packs: PackSource, lateness: int) -> None:
+        self._packs = packs
         self._lateness = lateness
+        self._announced: dict[str, int] = {}
+        self._take(packs.pack)
+
+    def _take(self, pack: RulePack) -> None:
+        self._pack = pack
         self._detector = Detector(pack.detections)
         self._projector = Projector(pack.correlations)
         self._members: dict[str, Member] = {member.id: member for member in pack.members() if member.enabled}
-        self._announced: dict[str, int] = {}
 
     def process(self, records: Iterable[Record]) -> list[Message]:
         """Match a batch; one message per shard that has news, one account per partition, and what passes through."""
         batch = _Batch()
+        for report in self._packs.look():
+            batch.passing.append(Passing(HEALTH, report.worker, report.to_json()))
+        if self._packs.pack is not self._pack:
+            self._take(self._packs.pack)
+            settle_memory()
         for record in records:
             account = batch.account(record)
             if record.tick:
                 self._read_tick(record, account, batch)
             else:
                 self._read_events(record, account, batch)
-        return batch.messages()
+        return batch.messages(self._pack.version)
 
     def _read_tick(self, record: Record, account: AccountDelta, batch: _Batch) -> None:
         account.ticks += 1
@@ -142,7 +152,7 @@ class _Batch:
         account.newest = max(account.newest, record.append_time)
         return account
 
-    def messages(self) -> list[Message]:
+    def messages(self, pack: str) -> list[Message]:
         clocks = {f"{topic}/{partition}": account.newest for (topic, partition), account in self._accounts.items()}
-        shards = [ShardBatch(shard, self.hits.get(shard, []), clocks, self.rosters) for shard in range(SHARDS)]
+        shards = [ShardBatch(shard, self.hits.get(shard, []), clocks, self.rosters, pack) for shard in range(SHARDS)]
         return [*self.passing, *self._accounts.values(), *shards]

@@ -13,23 +13,32 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import structlog
 from pyflink.common import Configuration, Row, Types
 from pyflink.datastream import DataStream, KeyedProcessFunction, RuntimeContext, StreamExecutionEnvironment
 from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 from pyflink.table import DataTypes, Schema, StreamTableEnvironment
 from pyflink.table.udf import FunctionContext, ScalarFunction, udf
 
-from connectors.settings import load_settings, read_secret
+from connectors.settings import load_settings
+from pipeline.jobs.active_pack import PackFile, settle_memory
 from pipeline.jobs.detect_stage import DetectStage, Record
 from pipeline.jobs.keyed_stage import KeyedStage, KeyedState
 from pipeline.jobs.message import address_of, encode
 from pipeline.jobs.settings import ALERTS, DEAD_LETTERS, HEALTH, JobSettings
-from pipeline.rulepack import read_pack
 
 JOB_NAME = "jointsoc"
 MAX_PARALLELISM = 128
 OUTPUT_TOPICS = (ALERTS, DEAD_LETTERS, HEALTH)
 ACCOUNT_INTERVAL_MS = 2_000
+
+
+def log_through_flink() -> None:
+    """Send log lines to the TaskManager's log: PyFlink replaces `print` in workers by one that structlog cannot use."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
 
 
 class Detect(ScalarFunction):  # type: ignore[misc]
@@ -42,7 +51,9 @@ class Detect(ScalarFunction):  # type: ignore[misc]
 
     def open(self, function_context: FunctionContext) -> None:  # noqa: ARG002
         """Load the pack in the worker."""
-        self._stage = DetectStage(read_pack(self._pack), self._lateness)
+        log_through_flink()
+        self._stage = DetectStage(PackFile(self._pack, "detect"), self._lateness)
+        settle_memory()
 
     def eval(
         self,
@@ -74,10 +85,11 @@ class Correlate(KeyedProcessFunction):  # type: ignore[misc]
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Load the pack and name the state."""
+        log_through_flink()
         raw = Types.PRIMITIVE_ARRAY(Types.BYTE())
         groups = runtime_context.get_map_state(MapStateDescriptor("groups", Types.STRING(), raw))
         summary = runtime_context.get_state(ValueStateDescriptor("summary", raw))
-        self._stage = KeyedStage(read_pack(self._pack), self._lateness, _FlinkState(groups, summary))
+        self._stage = KeyedStage(PackFile(self._pack, "correlate"), self._lateness, _FlinkState(groups, summary))
 
     def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
         """One message; yields (topic, key, value)."""
@@ -202,7 +214,7 @@ CREATE TABLE outputs (
 def _kafka_properties(settings: JobSettings) -> str:
     kafka = settings.kafka
     module = "org.apache.flink.kafka.shaded.org.apache.kafka.common.security.scram.ScramLoginModule"
-    password = read_secret(kafka.password_file)
+    password = kafka.password()
     properties = {
         "bootstrap.servers": ",".join(kafka.bootstrap_servers),
         "security.protocol": kafka.security_protocol,

@@ -15,9 +15,9 @@ import msgspec
 from pipeline.correlate.clock import SettleClock
 from pipeline.correlate.shard import Shard
 from pipeline.correlate.store import Store
+from pipeline.jobs.active_pack import PackSource, settle_memory
 from pipeline.jobs.message import AccountDelta, Passing, ShardBatch, decode
 from pipeline.jobs.settings import ALERTS, HEALTH
-from pipeline.rulepack import RulePack
 from schemas.alert import Alert
 from schemas.health import PartitionAccount
 from schemas.times import to_rfc3339
@@ -45,13 +45,14 @@ class KeyedStage:
     """Handles every address of one worker; what it keeps in memory is a cache of the state.
 
     Args:
-        pack: correlations and registry.
+        packs: where correlations and registry come from; looked at before each batch of a shard.
         lateness: ms that the settle line stays behind the slowest partition's clock.
         state: state of whichever address is being handled.
     """
 
-    def __init__(self, pack: RulePack, lateness: int, state: KeyedState) -> None:
-        self._pack = pack
+    def __init__(self, packs: PackSource, lateness: int, state: KeyedState) -> None:
+        self._packs = packs
+        self._pack = packs.pack
         self._lateness = lateness
         self._state = state
         self._shards: dict[str, _LiveShard] = {}
@@ -66,7 +67,8 @@ class KeyedStage:
                 self._add(message)
                 return [], True
             case ShardBatch():
-                return [_publish(alert) for alert in self._correlate(address, message)], False
+                news = self._look(message.pack)
+                return news + [_publish(alert) for alert in self._correlate(address, message)], False
 
     def report(self, address: str, now: int) -> Iterator[Passing]:
         """The account of an address as it stands at `now` (ms)."""
@@ -74,6 +76,15 @@ class KeyedStage:
         if summary is not None:
             total = msgspec.msgpack.decode(summary, type=AccountDelta)
             yield Passing(HEALTH, address, _account(total, now).to_json())
+
+    def _look(self, wanted: str) -> list[Passing]:
+        """Take another pack if there is one: what is in memory is a cache, and is made anew from the state."""
+        reports = self._packs.look(wanted)
+        if self._packs.pack is not self._pack:
+            self._pack = self._packs.pack
+            self._shards.clear()
+            settle_memory()
+        return [Passing(HEALTH, report.worker, report.to_json()) for report in reports]
 
     def _add(self, delta: AccountDelta) -> None:
         summary = self._state.summary()

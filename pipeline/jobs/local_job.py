@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from pipeline.correlate.store import DictStore
+from pipeline.jobs.active_pack import FixedPack
 from pipeline.jobs.detect_stage import DetectStage, Record
 from pipeline.jobs.keyed_stage import KeyedStage, KeyedState
 from pipeline.jobs.message import AccountDelta, Passing, address_of, encode
@@ -44,9 +45,9 @@ class LocalJob:
     def __init__(self, pack: RulePack, lateness: int, on_refused: Callable[[DeadLetter], None]) -> None:
         self._lateness = lateness
         self._spans = max((rule.timespan + rule.suppress for rule in pack.correlations), default=0)
-        self._detect = DetectStage(pack, lateness)
+        self._detect = DetectStage(FixedPack(pack), lateness)
         self._state = _Addresses()
-        self._keyed = KeyedStage(pack, lateness, self._state)
+        self._keyed = KeyedStage(FixedPack(pack), lateness, self._state)
         self._topics: dict[str, int] = {}
         self._newest = 0
         self._on_refused = on_refused

@@ -26,6 +26,8 @@ class ShardBatch(msgspec.Struct, array_like=True, frozen=True, tag="shard"):
     clocks: dict[str, int]
     """`topic/partition` -> newest append time read, ms."""
     rosters: list[Roster]
+    pack: str = ""
+    """Version of the pack the hits come from."""
 
 
 class AccountDelta(msgspec.Struct, array_like=True, tag="account"):

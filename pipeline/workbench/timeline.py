@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from pipeline.correlate.correlation import TEMPORAL, Correlation
+from pipeline.correlate.correlation import TEMPORAL, Correlation, Reference
 from pipeline.correlate.project import Dropped, Projector
 from pipeline.detect.evaluate import Detector
 from pipeline.jobs.local_job import Line, LocalJob
@@ -122,7 +122,7 @@ def _alerts(pack: RulePack, lines: Sequence[Line], refused: list[DeadLetter]) ->
     return [alert for alert in alerts if alert.jointsoc.alert.state == "settled"]
 
 
-def _child_alerts(rule: Correlation, alerts: Sequence[Alert]) -> Iterable[tuple[object, Alert]]:
+def _child_alerts(rule: Correlation, alerts: Sequence[Alert]) -> Iterable[tuple[Reference, Alert]]:
     return ((reference, alert) for reference in rule.references for alert in alerts if alert.rule.uuid == reference.id)
 
 

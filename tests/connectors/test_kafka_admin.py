@@ -8,7 +8,16 @@ from kafka import TopicPartition
 from kafka.admin import ACLOperation, OffsetSpec, ResourceType
 from kafka.structs import OffsetAndMetadata, OffsetAndTimestamp
 
-from connectors.kafka_admin import Grant, Topic, ensure_grants, ensure_topics, ensure_users, group_lag, topic_partitions
+from connectors.kafka_admin import (
+    Grant,
+    Topic,
+    ensure_grants,
+    ensure_topics,
+    ensure_users,
+    group_lag,
+    topic_partitions,
+    withdraw_other_grants,
+)
 from schemas.errors import ConnectionError_
 
 
@@ -40,6 +49,13 @@ class Cluster:
     def create_acls(self, acls: list[Any]) -> dict[str, list[Any]]:
         self.acls += acls
         return {"succeeded": acls, "failed": [(acl, "ClusterAuthorizationFailed") for acl in acls if self.refuses]}
+
+    def describe_acls(self, _: Any) -> tuple[list[Any], Any]:
+        return list(self.acls), None
+
+    def delete_acls(self, which: list[Any]) -> list[tuple[Any, list[Any], None]]:
+        self.acls = [acl for acl in self.acls if acl not in which]
+        return [(acl, [acl], None) for acl in which]
 
     def list_partition_offsets(self, wanted: dict[TopicPartition, int]) -> dict[TopicPartition, OffsetAndTimestamp]:
         return {each: OffsetAndTimestamp(self.offsets[spec], -1, None) for each, spec in wanted.items()}
@@ -76,6 +92,18 @@ def test_grants_become_allow_entries_for_that_user() -> None:
         ResourceType.TOPIC,
         "events.",
     )
+
+
+def test_what_a_user_was_allowed_beyond_its_grants_is_taken_away() -> None:
+    cluster = Cluster()
+    foreign = Grant("other", "WRITE", "TOPIC", "health")
+    old, new = Grant("bank", "WRITE", "TOPIC", "health"), Grant("bank", "WRITE", "TOPIC", "health.bank")
+    ensure_grants(cluster, [foreign, old, new])
+    withdraw_other_grants(cluster, [new])
+    assert {(acl.principal, acl.resource_pattern.resource_name) for acl in cluster.acls} == {
+        ("User:other", "health"),
+        ("User:bank", "health.bank"),
+    }
 
 
 def test_a_refused_grant_is_an_error_though_the_client_does_not_raise() -> None:

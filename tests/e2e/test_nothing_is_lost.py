@@ -8,21 +8,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from pydantic import ValidationError
 
 from connectors.kafka import open_producer
 from deploy.local.configuration import registry_of
 from pipeline.rulepack import build_pack
 from schemas.alert import Alert
-from schemas.health import PartitionAccount, health_from_json
 from schemas.member import MemberRegistry
 from schemas.times import from_rfc3339, now_ms
+from tests.e2e.accounts import Accounts, accounts
 from tests.e2e.campaign import Campaign
 from tests.local_centre import Arrival, LocalCentre
 
@@ -171,20 +170,7 @@ def _comparable(alert: Alert, campaign: Campaign) -> dict[str, Any]:
     }
 
 
-def accounts(stack: Any) -> dict[tuple[str, int], PartitionAccount]:
-    """The newest account of each partition."""
-    newest: dict[tuple[str, int], PartitionAccount] = {}
-    for value in stack.records("health"):
-        with suppress(ValidationError):  # every member may write here, and other tests write nonsense as members
-            message = health_from_json(value)
-            if isinstance(message, PartitionAccount):
-                newest[message.topic, message.partition] = message
-    return newest
-
-
-def check_accounts(
-    stack: Any, before: dict[tuple[str, int], PartitionAccount], campaigns: tuple[Campaign, ...]
-) -> None:
+def check_accounts(stack: Any, before: Accounts, campaigns: tuple[Campaign, ...]) -> None:
     """Every line sent since `before` was evaluated or is dead, exactly once; every offset was read."""
     lines, dead = Counter[str](), Counter[str]()
     for campaign in campaigns:

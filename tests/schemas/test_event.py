@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from schemas.event import (
     CLOCK_AHEAD_MS,
     MAX_DEPTH,
+    MAX_ELEMENTS,
     MAX_FIELDS,
     MAX_LINE_BYTES,
     Event,
@@ -89,6 +90,9 @@ def test_an_absent_event_id_is_derived_from_topic_and_line() -> None:
         (b'{"a":' * (MAX_DEPTH + 3) + b"1" + b"}" * (MAX_DEPTH + 3), "too-deep"),
         (b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}", "not-json"),
         (line(**{f"f{n}": n for n in range(MAX_FIELDS)}), "too-many-fields"),
+        (line(x=[0] * (MAX_ELEMENTS + 1)), "too-many-elements"),
+        (line(x=[{"y": 0}] * (MAX_ELEMENTS + 1)), "too-many-elements"),
+        (line(x=[[0]] * (MAX_ELEMENTS + 1)), "too-many-elements"),
         (json.dumps({"event.id": "x"}).encode(), "bad-timestamp"),
         (line(**{"@timestamp": 1_700_000_000}), "bad-timestamp"),
         (line(**{"@timestamp": "yesterday"}), "bad-timestamp"),

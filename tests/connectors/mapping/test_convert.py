@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from connectors.forwarder_settings import INTERNAL_NETWORKS
+from connectors.forwarder.settings import INTERNAL_NETWORKS
 from connectors.mapping.convert import ConversionName, conversion
 
 HASH = "00112233445566778899aabbccddeeff" * 2

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.forwarder_settings import ForwarderSettings
+from connectors.forwarder.settings import ForwarderSettings
 from connectors.mapping.library import shipped_names
 from connectors.settings import load_settings
 from deploy.demo.forwarders import MAPPINGS, check_forwarders, write_configuration

@@ -11,7 +11,7 @@ from deploy.local.kafka_access import (
     check_member_ids,
     kafka_connection,
     member_grants,
-    member_topic,
+    member_topics,
     password_file,
 )
 from deploy.local.settings import StackSettings
@@ -44,7 +44,7 @@ def test_no_service_is_granted_anything_by_a_wildcard() -> None:
 
 
 def test_every_topic_that_is_granted_exists() -> None:
-    names = {topic.name for topic in TOPICS} | {"events."}
+    names = {topic.name for topic in TOPICS} | {"events.", "health."}
     assert {grant.name for grant in GRANTS if grant.resource == "TOPIC"} == names
 
 
@@ -52,12 +52,18 @@ def test_a_member_may_write_its_own_events_and_its_heartbeat_and_nothing_else() 
     grants = {(grant.operation, grant.resource, grant.name, grant.prefixed) for grant in member_grants(KESTREL)}
     assert grants == {
         ("WRITE", "TOPIC", "events.kestrel-bank", False),
-        ("WRITE", "TOPIC", "health", False),
+        ("WRITE", "TOPIC", "health.kestrel-bank", False),
     }
 
 
 def test_the_broker_stamps_a_members_records_itself() -> None:
-    assert member_topic(KESTREL).config["message.timestamp.type"] == "LogAppendTime"
+    assert {topic.name for topic in member_topics(KESTREL)} == {"events.kestrel-bank", "health.kestrel-bank"}
+    assert all(topic.config["message.timestamp.type"] == "LogAppendTime" for topic in member_topics(KESTREL))
+
+
+def test_only_the_job_writes_the_topic_of_its_accounts_and_no_service_a_members_heartbeat() -> None:
+    assert {user for user in SERVICES if "health" in may(user, "WRITE")} == {"pipeline"}
+    assert not any(name.startswith("health.") for user in SERVICES for name in may(user, "WRITE"))
 
 
 @pytest.mark.parametrize("name", sorted(RESERVED))

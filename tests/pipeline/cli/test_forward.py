@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipeline.cli.forward import forward
-from tests.connectors.forwarder_bench import LOGOUT, Bench
+from tests.connectors.forwarder.bench import LOGOUT, Bench
 
 ROOT = Path(__file__).parents[3]
 
@@ -86,7 +86,7 @@ def test_the_forwarder_needs_nothing_of_the_centre(bench: Bench) -> None:
     program = (
         "import sys\n"
         "from pipeline.cli.main import root\n"
-        "import connectors.forwarder\n"
+        "import connectors.forwarder.process\n"
         "root.main(['forward', 'dry-run', '--config', sys.argv[1]], standalone_mode=False)\n"
         "heavy = {'pyflink', 'sigma', 'elasticsearch', 'pandas', 'pyarrow', 'numpy', 'fastapi', 'hyperscan',\n"
         "         'pipeline.detect', 'pipeline.correlate', 'pipeline.jobs', 'dashboard', 'deploy', 'cryptography'}\n"

@@ -114,7 +114,7 @@ def test_progress_is_told_after_every_document() -> None:
         (rule(1).replace("id: 00000001-0000-4000-8000-000000000000", "id: 7"), "r0.yml:1", "pySigma refuses"),
         (rule(1).replace("{category: c}", "{}"), "r0.yml:3", "empty"),
         (rule(1).replace("{category: c}", "windows"), "r0.yml:3", "needs a log source"),
-        (rule(1).replace("{category: c}", "{category: [c]}"), "r0.yml:3", "must be string"),
+        (rule(1).replace("{category: c}", "{category: [c]}"), "r0.yml:3", "named by text"),
         (rule(1).replace("logsource: {category: c}\n", ""), "r0.yml:1", "needs a log source"),
         (rule(1, "{sel: {a: x}}"), "r0.yml:4", "a condition must be text"),
         (rule(1, "{sel: {a: x}, condition: []}"), "r0.yml:4", "a condition must be text"),

@@ -15,9 +15,10 @@ from pipeline.detect.plan import LogSource
 from pipeline.detect.records import read_file
 from pipeline.detect.view import EventView
 from schemas.event import Fields
-from schemas.logsource import derive_logsource, load_table
+from schemas.logsource import FIELDS, Entry, derive_logsource, load_table
 
 SIGMAHQ = Path(__file__).parents[4] / "shared" / "corpora" / "sigmahq"
+LANES = SIGMAHQ.parent / "lanes"
 CASES = sorted((SIGMAHQ / "regression_data").glob("**/info.yml"))
 RULES = 3_780
 PLACEHOLDER_RULES = 25
@@ -80,29 +81,51 @@ def test_the_fast_engine_agrees_with_the_plain_one_on_real_events(detector: Dete
             assert detector.match(fields) == detector.match(fields) == expected
 
 
-def test_the_log_source_table_reaches_the_rules_but_for_a_named_rest(compiled: Compiled) -> None:
+def reach(entry: Entry) -> tuple[set[str], set[str], set[str]]:
+    """All names an event of an entry can get."""
+    product, category, service = map(set, entry.names)
+    for further in (one for choices in entry.refine.values() for one in choices.values()):
+        for known, more in zip((product, category, service), reach(further), strict=True):
+            known |= more
+    return product, category, service
+
+
+def test_some_entry_of_the_log_source_table_reaches_every_rule_but_for_a_named_rest(compiled: Compiled) -> None:
     table = load_table()
-    entries = [*table.windows.values(), *table.datasets.values(), *table.modules.values()]
-    entries += [more for entry in entries for choices in entry.refine.values() for more in choices.values()]
-    known: list[set[str]] = [set(), set(), set()]
-    for entry in entries:
-        for names, seen in zip(entry.names, known, strict=True):
-            seen.update(names)
+    reached = list(map(reach, (*table.windows.values(), *table.datasets.values(), *table.modules.values())))
     unreachable = {
         plan.logsource
         for plan in compiled.plans
-        if any(name not in seen for name, seen in zip(plan.logsource.attributes(), known, strict=True) if name)
+        if not any(
+            all(name is None or name in known for name, known in zip(plan.logsource.attributes(), names, strict=True))
+            for names in reached
+        )
     }
-    # Sources with no ECS dataset of their own; a member states these log sources in the event itself.
-    assert unreachable == {
-        *(LogSource(product, "application") for product in ("django", "jvm", "nodejs", "python", "ruby_on_rails")),
-        *(LogSource(product, "application") for product in ("rpc_firewall", "spring", "sql", "velocity")),
-        *(LogSource("macos", category) for category in ("file_event", "process_creation")),
-        *(LogSource("windows", category) for category in ("file_access", "file_rename")),
-        *(LogSource("cisco", None, service) for service in ("bgp", "ldp")),
-        *(LogSource(product, None, "bgp") for product in ("huawei", "juniper")),
-        *(LogSource("paloalto", category, "globalprotect") for category in ("appliance", "file_event")),
-        LogSource("fortios", None, "sslvpnd"),
-        LogSource("qualys"),
-        LogSource(None, "database"),
-    }
+    # A file event of the firewall's own system, which PAN-OS does not log; a member states this log source itself.
+    assert unreachable == {LogSource("paloalto", "file_event", "globalprotect")}
+
+
+@pytest.mark.parametrize(
+    ("lane", "sources"),
+    [
+        ("structured_windows", {("windows", "process_creation", None)}),
+        ("sysmon_file_event", {("windows", "file_event", "sysmon")}),
+        ("correlation", {("windows", "authentication", None)}),
+        (
+            "mixed_schema",
+            {
+                ("windows", "process_creation", None),
+                ("linux", None, None),
+                (None, "webserver", None),
+                ("aws", None, "cloudtrail"),
+            },
+        ),
+    ],
+)
+def test_events_that_name_their_log_source_plainly_are_routed(lane: str, sources: set[object]) -> None:
+    found = set()
+    for record in read_file(LANES / f"{lane}.ndjson.gz"):
+        fields = record.fields or {}
+        derive_logsource(fields)
+        found.add(tuple(fields.get(field) for field in FIELDS))
+    assert found == sources

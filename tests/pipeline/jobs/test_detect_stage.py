@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.detect.evaluate import Detector
+from pipeline.jobs.active_pack import FixedPack
 from pipeline.jobs.detect_stage import DetectStage, Record
 from pipeline.jobs.message import AccountDelta, Message, Passing, ShardBatch
 from pipeline.rulepack import RulePack, build_pack
@@ -26,7 +27,7 @@ def pack() -> RulePack:
 
 @pytest.fixture
 def stage(pack: RulePack) -> DetectStage:
-    return DetectStage(pack, HOUR)
+    return DetectStage(FixedPack(pack), HOUR)
 
 
 def line(action: str = "probe", at: int = APPENDED, **more: object) -> bytes:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from connectors.forwarder_check import Finding, check_forwarder, load_forwarder, newest_lines, try_lines
+from connectors.forwarder.check import check_forwarder, load_forwarder
+from connectors.forwarder.dry_run import newest_lines, try_lines
+from connectors.forwarder.findings import Finding
 from connectors.mapping.library import find_mapping
 from schemas.errors import ConfigError
-from tests.connectors.forwarder_bench import LOGOUT, Bench
+from tests.connectors.forwarder.bench import LOGOUT, Bench
 
 
 @pytest.fixture
@@ -87,9 +89,9 @@ def test_a_mistake_in_the_configuration_is_told_with_file_line_and_key(
     ("change", "told"),
     [
         ({"timezone": "Mars/Olympus"}, "time zone"),
-        ({"path": None}, "needs a path"),
-        ({"type": "stdin"}, "has none"),
-        ({"type": "tape"}, "'file'"),
+        ({"path": None}, "path"),
+        ({"type": "stdin"}, "Extra inputs"),
+        ({"type": "tape"}, "one of file, backfill"),
         ({"name": "a b"}, "pattern"),
     ],
 )
@@ -121,7 +123,7 @@ def test_the_newest_lines_of_a_large_file_are_whole(tmp_path: Path) -> None:
 
 
 def test_the_example_in_the_documentation_is_a_sound_configuration(bench: Bench) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "forwarder.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "forwarder.md").read_text(encoding="utf-8")
     example = text[text.index("       member: kestrel-bank") : text.index("4. `jsoc forward check")]
     bench.config.write_text(textwrap.dedent(example), encoding="utf-8")
     assert [one.name for one in load_forwarder(bench.config).inputs] == ["web", "ssh", "windows"]

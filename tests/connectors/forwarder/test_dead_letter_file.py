@@ -6,8 +6,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from connectors import dead_letter_file
-from connectors.dead_letter_file import MAX_RAW_BYTES, DeadLetterFile
+from connectors.forwarder import dead_letter_file
+from connectors.forwarder.dead_letter_file import MAX_RAW_BYTES, DeadLetterFile
 from connectors.sources.line import Line
 
 

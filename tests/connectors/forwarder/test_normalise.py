@@ -5,8 +5,8 @@ from pathlib import Path
 import orjson
 import pytest
 
+from connectors.forwarder.normalise import MAX_EVENT_BYTES, Normaliser, Ready
 from connectors.mapping.compiled import CompiledMapping, Refused
-from connectors.normalise import MAX_EVENT_BYTES, Normaliser, Ready
 from connectors.sources.line import Line
 from tests.connectors.mapping.mapping_files import KEYS, compiled
 

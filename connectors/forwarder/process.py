@@ -12,24 +12,23 @@ from typing import Final
 import structlog
 from pydantic import ValidationError
 
-from connectors.dead_letter_file import DeadLetterFile
-from connectors.forwarder_inputs import Input, load_pseudonyms, open_input
-from connectors.forwarder_settings import ForwarderSettings
+from connectors.forwarder.dead_letter_file import DeadLetterFile
+from connectors.forwarder.inputs import Input, load_pseudonyms, open_input
+from connectors.forwarder.normalise import Ready
+from connectors.forwarder.positions_file import PositionsFile
+from connectors.forwarder.settings import ForwarderSettings
+from connectors.forwarder.shipper import Batch, Mark, Producer, Shipper
 from connectors.kafka import open_producer
 from connectors.mapping.compiled import Dropped
-from connectors.normalise import Ready
 from connectors.patience import Patience, Stopped
-from connectors.positions_file import PositionsFile
-from connectors.shipper import Batch, Mark, Producer, Shipper
 from connectors.sources.line import Line
 from schemas.errors import ConfigError
-from schemas.health import Heartbeat
+from schemas.health import Heartbeat, health_topic
 from schemas.member import TOPIC_PREFIX
 from schemas.times import now_ms, to_rfc3339
 
 log = structlog.get_logger()
 
-HEALTH_TOPIC: Final = "health"
 SAVE_SECONDS: Final = 0.5
 FULL_WAIT_SECONDS: Final = 0.02
 FLUSH_SECONDS: Final = 10.0
@@ -185,17 +184,18 @@ class Forwarder:
         self._positions.save({name: one.source.state() for name, one in self._inputs.items()})
 
     def _send_heartbeat(self, shipper: Shipper) -> None:
-        troubles = [one.source.trouble for one in self._inputs.values() if one.source.trouble]
+        inputs = [one.count() for one in self._inputs.values()]
+        troubles = [one.trouble for one in inputs if one.trouble]
         beat = Heartbeat(
             timestamp=to_rfc3339(now_ms()),
             member=self._settings.member,
             agent=agent_version(),
-            inputs=[one.counters for one in self._inputs.values()],
-            spool_bytes=shipper.waiting_bytes,
+            inputs=inputs,
+            spool_bytes=shipper.waiting_bytes + sum(one.spool_bytes for one in inputs),
             policy=self._policy,
             last_error=shipper.last_error or "; ".join(troubles)[:300] or self._last_error,
         )
-        shipper.send_aside(HEALTH_TOPIC, beat.to_json())
+        shipper.send_aside(health_topic(self._settings.member), beat.to_json())
 
     def _close(self) -> None:
         for one in self._inputs.values():

@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
-from connectors.forwarder import Forwarder
-from connectors.forwarder_check import load_forwarder
-from connectors.forwarder_settings import ForwarderSettings
-from tests.connectors.fake_broker import FakeBroker
+from connectors.forwarder.check import load_forwarder
+from connectors.forwarder.process import Forwarder
+from connectors.forwarder.settings import ForwarderSettings
+from tests.connectors.forwarder.fake_broker import FakeBroker
 
 LOGIN = '{{"time":"2026-11-23T02:00:00Z","event":"login","result":"failure","ip":"203.0.113.9","user":"u{}"}}\n'
 LOGOUT = '{"time":"2026-11-23T02:00:00Z","event":"logout"}\n'

@@ -15,13 +15,13 @@ from kafka import KafkaConsumer, TopicPartition
 
 from connectors.kafka import open_consumer
 from schemas.health import Heartbeat, health_from_json
-from tests.connectors.forwarder_bench import Bench, until
+from tests.connectors.forwarder.bench import Bench, until
 from tests.running_stack import RunningStack
 
 pytestmark = pytest.mark.stack
 
 TOPIC = "events.kestrel-bank"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 INTERNAL = '{{"time":"2026-11-23T02:00:00Z","event":"login","result":"success","ip":"10.0.0.9","user":"u{}"}}\n'
 """No rule of the stack makes anything of it: other tests see no alert of ours."""
 
@@ -98,7 +98,7 @@ def log_internal(bench: Bench, numbers: range) -> None:
 def test_lines_arrive_as_ndjson_batches_with_their_schema_and_a_heartbeat(
     stack: RunningStack, bench: Bench, reader: Reader
 ) -> None:
-    health = Reader(stack, "health")
+    health = Reader(stack, "health.kestrel-bank")
     log_internal(bench, range(1000))
     process = ForwarderProcess(bench)
     until(lambda: reader.count() == 1000, 60)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,13 +12,13 @@ from typing import Any
 import orjson
 import pytest
 
-from connectors.forwarder import Forwarder
+from connectors.forwarder.process import Forwarder
 from schemas.errors import ConfigError
 from schemas.event import Event, Origin, read_record
 from schemas.health import Heartbeat, health_from_json
 from schemas.logsource import derive_logsource
-from tests.connectors.fake_broker import FakeBroker
-from tests.connectors.forwarder_bench import LOGIN, LOGOUT, Bench, until
+from tests.connectors.forwarder.bench import LOGIN, LOGOUT, Bench, Running, until
+from tests.connectors.forwarder.fake_broker import FakeBroker
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def letters(bench: Bench) -> list[dict[str, Any]]:
 
 
 def heartbeat(broker: FakeBroker) -> Heartbeat:
-    beat = health_from_json(broker.messages("health")[-1])
+    beat = health_from_json(broker.messages("health.kestrel-bank")[-1])
     assert isinstance(beat, Heartbeat)
     return beat
 
@@ -148,7 +150,7 @@ def test_stopping_flushes_what_was_read(bench: Bench, broker: FakeBroker) -> Non
     bench.data["linger_seconds"] = 5
     bench.log_logins(*range(50))
     running = bench.start(broker)
-    running.wait_until(lambda: len(broker.messages("health")) > 0)
+    running.wait_until(lambda: len(broker.messages("health.kestrel-bank")) > 0)
     running.stop()
     assert len(broker.events()) == 50
     assert heartbeat(broker).inputs[0].acknowledged == 50
@@ -177,7 +179,7 @@ def test_without_a_broker_it_stops_when_told_to_and_remembers_nothing_wrong(benc
 def test_the_heartbeat_says_what_is_wrong_and_which_policy_holds(bench: Bench, broker: FakeBroker) -> None:
     bench.data["heartbeat_seconds"] = 0.01
     running = bench.start(broker)
-    running.wait_until(lambda: len(broker.messages("health")) >= 2)
+    running.wait_until(lambda: len(broker.messages("health.kestrel-bank")) >= 2)
     beat = heartbeat(broker)
     assert (beat.member, "not there" in beat.last_error, len(beat.policy)) == ("kestrel-bank", True, 32)
     running.stop()
@@ -208,14 +210,14 @@ def test_damaged_positions_are_told_and_not_guessed(bench: Bench, broker: FakeBr
 _KILLED = """
 import sys, threading
 from pathlib import Path
-from connectors.forwarder import Forwarder
-from tests.connectors.fake_broker import FakeBroker
-from tests.connectors.forwarder_bench import Bench
+from connectors.forwarder.process import Forwarder
+from tests.connectors.forwarder.fake_broker import FakeBroker
+from tests.connectors.forwarder.bench import Bench
 
 class Telling(FakeBroker):
     def send(self, topic, *, value, headers=None):
         self.holding = len(self.stored) >= 2          # acknowledges two records, then no more
-        if topic != "health":
+        if not topic.startswith("health."):
             with Path(sys.argv[1], "sent").open("ab") as file:
                 file.write(value + b"\\n")
         return super().send(topic, value=value, headers=headers)
@@ -228,7 +230,7 @@ def test_after_a_kill_the_unacknowledged_part_comes_again_with_the_same_ids(benc
     bench.log_logins(*range(1000))
     sent = bench.folder / "sent"
     process = subprocess.Popen(
-        [sys.executable, "-c", _KILLED, str(bench.folder)], cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL
+        [sys.executable, "-c", _KILLED, str(bench.folder)], cwd=Path(__file__).parents[3], stdout=subprocess.DEVNULL
     )
     try:
         until(lambda: sent.exists() and sent.read_bytes().count(b"\n") == 1000, 60)
@@ -243,3 +245,67 @@ def test_after_a_kill_the_unacknowledged_part_comes_again_with_the_same_ids(benc
     again = ids(broker.events())
     assert 0 < len(again) < len(before)
     assert again == before[len(before) - len(again) :]
+
+
+def with_listeners(bench: Bench) -> None:
+    token = bench.folder / "token"
+    token.write_text("secret", encoding="utf-8")
+    token.chmod(0o600)
+    common = {"mapping": "customer-portal", "listen": "127.0.0.1:0"}
+    bench.data["spool"] = {"max_bytes": "8MiB"}
+    bench.data["inputs"] += [
+        {"name": "bus", "type": "syslog", "transport": "tcp", **common},
+        {"name": "app", "type": "http", "token_file": str(token), **common},
+    ]
+
+
+def address_of(forwarder: Forwarder, name: str) -> tuple[str, int]:
+    host, port = forwarder._inputs[name].source._feeder.address  # type: ignore[attr-defined]
+    return host, port
+
+
+def test_what_came_over_the_network_waits_on_the_disk_for_the_broker_and_is_sent_once(
+    bench: Bench, broker: FakeBroker
+) -> None:
+    with_listeners(bench)
+    broker.away = True
+    forwarder = Forwarder(bench.settings(), broker.connect)
+    bus, app = address_of(forwarder, "bus"), address_of(forwarder, "app")
+    running = Running(forwarder)
+    with socket.create_connection(bus) as sender:
+        sender.sendall("".join(LOGIN.format(number) for number in range(100)).encode())
+    connection = http.client.HTTPConnection(*app, timeout=30)
+    connection.request("POST", "/", LOGIN.format(1000), {"Authorization": "Bearer secret"})
+    assert connection.getresponse().status == 200
+    until(lambda: forwarder._inputs["bus"].source.spool.waiting_bytes > 8000)  # type: ignore[attr-defined]
+    running.stop()
+    assert broker.events() == []
+
+    broker.away = False
+    running = bench.start(broker)
+    running.wait_until(lambda: len(broker.events()) == 101)
+    running.stop()
+    assert [one.spool_bytes for one in heartbeat(broker).inputs] == [0, 0, 0]
+    running = bench.start(broker)
+    bench.log_logins(1)
+    running.wait_until(lambda: len(broker.events()) == 102)
+    running.stop()
+    assert len(set(ids(broker.events()))) == 102
+
+
+def test_a_sources_order_is_kept_through_the_spool(bench: Bench, broker: FakeBroker) -> None:
+    with_listeners(bench)
+    forwarder = Forwarder(bench.settings(), broker.connect)
+    bus = address_of(forwarder, "bus")
+    running = Running(forwarder)
+    with socket.create_connection(bus) as sender:
+        for number in range(3000):
+            sender.sendall(
+                LOGIN.format(0)
+                .replace("02:00:00Z", f"{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}Z")
+                .encode()
+            )
+    running.wait_until(lambda: len({event["event.id"] for event in broker.events()}) == 3000)
+    running.stop()
+    times = [event["@timestamp"] for event in broker.events()]
+    assert times == sorted(times)

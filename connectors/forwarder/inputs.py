@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connectors.forwarder_settings import ForwarderSettings, InputSettings
+from connectors.forwarder.input_settings import InputSettings
+from connectors.forwarder.normalise import Normaliser
+from connectors.forwarder.settings import ForwarderSettings
 from connectors.mapping.compiled import CompiledMapping, Surroundings
 from connectors.mapping.library import MappingFile, find_mapping
-from connectors.normalise import Normaliser
 from connectors.pseudonyms import Pseudonyms, read_key
 from connectors.sources.kinds import open_source
 from connectors.sources.line import Source
+from connectors.sources.spooled import SpooledSource
 from schemas.health import InputCounters
+from schemas.times import to_rfc3339
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,18 @@ class Input:
     normaliser: Normaliser
     mapping_digest: str
     counters: InputCounters
+
+    def count(self) -> InputCounters:
+        """The counters as they are now, the source's own among them."""
+        counters, source = self.counters, self.source
+        counters.trouble = source.trouble[:300]
+        if isinstance(source, SpooledSource):
+            oldest = source.spool.oldest
+            counters.lost = source.lost
+            counters.spool_bytes = source.spool.waiting_bytes
+            counters.spool_oldest = "" if oldest is None else to_rfc3339(oldest)
+            counters.spool_damaged = source.spool.damaged_bytes
+        return counters
 
 
 def load_pseudonyms(settings: ForwarderSettings) -> Pseudonyms:
@@ -67,4 +82,5 @@ def open_input(
     """
     file, mapping = compile_mapping(settings, one, pseudonyms)
     normaliser = Normaliser(settings.member, one.name, mapping, pseudonyms.event_id_key)
-    return Input(open_source(one, saved), normaliser, file.digest, InputCounters(name=one.name))
+    source = open_source(one, saved, settings.state_dir, settings.spool)
+    return Input(source, normaliser, file.digest, InputCounters(name=one.name))

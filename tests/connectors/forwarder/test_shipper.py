@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
+from connectors.forwarder.shipper import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_IN_FLIGHT, Batch, Mark, Shipper
 from connectors.patience import Patience, Stopped
-from connectors.shipper import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_IN_FLIGHT, Batch, Mark, Shipper
-from tests.connectors.fake_broker import FakeBroker
+from tests.connectors.forwarder.fake_broker import FakeBroker
 
 
 class Quick(Patience):

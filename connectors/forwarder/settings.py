@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Final, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, model_validator
 
+from connectors.forwarder.input_settings import Address, InputSettings
 from connectors.settings import KafkaConnection
+from connectors.spool import MIN_BYTES
 from schemas.member import MemberId
 
 Network = IPv4Network | IPv6Network
@@ -34,41 +35,45 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class OldKeys(_Strict):
+    """Keys of the epoch before: while they are named, identifiers leave under both, so that nothing tears apart."""
+
+    institution: Path | None = None
+    federation: Path | None = None
+    epoch: int = Field(ge=1)
+
+
 class KeyFiles(_Strict):
-    """Where the pseudonym keys are; each file holds hexadecimal digits, mode 0600."""
+    """Where the pseudonym keys are; each file holds hexadecimal digits, mode 0600.
+
+    `env:NAME` in place of a path takes the key from the environment.
+    """
 
     institution: Path
     federation: Path | None = None
     epoch: int = Field(default=1, ge=1, description="sent with every pseudonym, so that a rotation can be followed")
-
-
-class InputSettings(_Strict):
-    """One log and the mapping that reads it."""
-
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,40}$")]
-    type: Literal["file", "stdin"] = "file"
-    path: Path | None = None
-    mapping: str = Field(min_length=1, description="a shipped mapping's name, or the path of a .yml file")
-    start_at: Literal["beginning", "end"] = Field(
-        default="beginning", description="where a file begins that was never read before"
-    )
-    timezone: str = Field(default="UTC", description="of times that name none, as classic syslog's")
-    include: tuple[str, ...] = Field(default=(), description="fields the mapping sends only when asked to")
-
-    @field_validator("timezone")
-    @classmethod
-    def _is_a_time_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("not a time zone this machine knows; expected for example UTC or Asia/Taipei") from None
-        return value
+    previous: OldKeys | None = None
 
     @model_validator(mode="after")
-    def _files_have_paths(self) -> InputSettings:
-        if (self.type == "file") != (self.path is not None):
-            raise ValueError("an input of type file needs a path, one of type stdin has none")
+    def _epochs_go_up(self) -> KeyFiles:
+        if self.previous is not None and self.previous.epoch >= self.epoch:
+            raise ValueError(f"previous.epoch must be less than epoch; got {self.previous.epoch} and {self.epoch}")
         return self
+
+
+class SpoolSettings(_Strict):
+    """How much disk the spool of each input may take, and how often it is brought to the disk."""
+
+    max_bytes: ByteSize = Field(default=ByteSize(1024**3), ge=MIN_BYTES, description="of each input that needs a spool")
+    sync_seconds: float = Field(
+        default=0.2, ge=0, le=10, description="at most so much is lost when the power fails; 0: nothing, but slower"
+    )
+
+
+class MetricsSettings(_Strict):
+    """Counters for Prometheus."""
+
+    listen: Address = "127.0.0.1:9464"
 
 
 class ForwarderSettings(_Strict):
@@ -82,6 +87,8 @@ class ForwarderSettings(_Strict):
     internal_networks: tuple[Network, ...] = Field(
         default=INTERNAL_NETWORKS, description="addresses that do not leave; replaces the default list"
     )
+    spool: SpoolSettings = SpoolSettings()
+    metrics: MetricsSettings | None = None
     heartbeat_seconds: float = Field(default=60.0, gt=0)
     poll_seconds: float = Field(default=0.1, ge=0.01, le=10)
     linger_seconds: float = Field(default=0.2, ge=0.0, le=5)
@@ -92,6 +99,11 @@ class ForwarderSettings(_Strict):
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"input names must be unique; repeated: {', '.join(repeated)}")
+        if self.kafka.security_protocol == "PLAINTEXT":
+            raise ValueError("events leave encrypted or authenticated; PLAINTEXT is for an input of type kafka only")
         if sum(one.type == "stdin" for one in self.inputs) > 1:
             raise ValueError("only one input can read stdin")
+        places = [one.reads for one in self.inputs if one.type in ("syslog", "http") and not one.reads.endswith(":0")]
+        if len(set(places)) < len(places):
+            raise ValueError("two inputs listen at the same address")
         return self
