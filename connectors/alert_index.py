@@ -21,7 +21,15 @@ MAX_FOUND: Final = 1000
 _NEW_INDEX_PAUSES: Final = (0.1, 0.3, 0.6)
 """Seconds; a shard that was just created answers within these, on any machine that is not overloaded."""
 
-Order = Literal["newest", "level"]
+_FACETS: Final = {"rules": "rule.uuid", "tactics": "threat.tactic.name", "members": "organization.id"}
+_SORTS: Final[dict[str, list[Any]]] = {
+    "newest": [{"@timestamp": "desc"}, {"event.id": "asc"}],
+    "level": ["_score", {"@timestamp": "desc"}, {"event.id": "asc"}],
+    "made": [{"event.created": "asc"}, {"event.id": "asc"}],
+}
+
+Order = Literal["newest", "level", "made"]
+"""`made`: by the time the revision was made, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +42,21 @@ class AlertQuery:
     """Words of the sentence or the rule's name; the beginning of a key, a member's id or an alert's id."""
     members: tuple[str, ...] = ()
     """Members whose alerts also answer to `text` (a name's ids, looked up by the caller)."""
+    hit: tuple[str, ...] = ()
+    """Members, any of which was hit."""
+    rules: tuple[str, ...] = ()
+    """Uuids."""
+    tactics: tuple[str, ...] = ()
     since: str = ""
-    """RFC 3339; the alert's first hit is not earlier."""
+    """RFC 3339; the alert's last hit is not earlier."""
+    made_since: str = ""
+    """RFC 3339; the revision was not made earlier."""
+    key: tuple[str, str] | None = None
+    """A group-by field and its value."""
+    only: tuple[str, ...] | None = None
+    """Ids; no others."""
+    without: tuple[str, ...] = ()
+    """Ids to leave out, at most 65,536."""
     order: Order = "newest"
     limit: int = 100
 
@@ -49,6 +70,10 @@ class Found:
     by_level: dict[str, int] = field(default_factory=dict)
     """Count for each level, whatever levels the query asked for."""
     by_state: dict[str, int] = field(default_factory=dict)
+    by_rule: dict[str, int] = field(default_factory=dict)
+    """Count for each rule's uuid; likewise for tactics and members, as all filters leave them."""
+    by_tactic: dict[str, int] = field(default_factory=dict)
+    by_member: dict[str, int] = field(default_factory=dict)
     unreadable: int = 0
     """Documents that are not alerts of this version; never hidden silently."""
 
@@ -83,24 +108,28 @@ class AlertIndex:
         """
         answer = self._search(**search_request(query))
         alerts, unreadable = _read_hits(answer["hits"]["hits"])
-        counts = answer.get("aggregations", {})
+        counts = {name: _buckets(one.get("by")) for name, one in answer.get("aggregations", {}).items()}
         return Found(
             alerts,
             answer["hits"]["total"]["value"],
-            _buckets(counts.get("levels", {}).get("by")),
-            _buckets(counts.get("states", {}).get("by")),
-            unreadable,
+            by_level=counts.get("levels", {}),
+            by_state=counts.get("states", {}),
+            by_rule=counts.get("rules", {}),
+            by_tactic=counts.get("tactics", {}),
+            by_member=counts.get("members", {}),
+            unreadable=unreadable,
         )
 
-    def tally(self) -> dict[tuple[str, str], int]:
-        """Number of alerts for each (state, level).
+    def tally(self, without: tuple[str, ...] = ()) -> dict[tuple[str, str], int]:
+        """Number of alerts for each (state, level), but for those with the given ids.
 
         Raises:
             ConnectionError_: Elasticsearch is away or refuses.
         """
         by_level = {"by": {"terms": {"field": "jointsoc.alert.level"}}}
         by_state = {"by": {"terms": {"field": "jointsoc.alert.state"}, "aggs": by_level}}
-        answer = self._search(size=0, aggs=by_state)
+        query = {"bool": {"must_not": _terms("event.id", without)}}
+        answer = self._search(size=0, aggs=by_state, query=query)
         return {
             (state["key"], level["key"]): level["doc_count"]
             for state in answer.get("aggregations", {}).get("by", {}).get("buckets", [])
@@ -152,20 +181,31 @@ def search_request(query: AlertQuery) -> dict[str, Any]:
     base: list[dict[str, Any]] = []
     if query.text.strip():
         base.append(_text_clause(query.text.strip()[:200], query.members))
-    if query.since:
-        base.append({"range": {"event.start": {"gte": query.since}}})
+    base += [{"range": {"event.end": {"gte": query.since}}}] if query.since else []
+    base += [{"range": {"event.created": {"gte": query.made_since}}}] if query.made_since else []
+    base += [{"term": {f"jointsoc.group_by.{query.key[0]}": query.key[1]}}] if query.key else []
+    base += _terms("organization.id", query.hit) + _terms("rule.uuid", query.rules)
+    base += _terms("threat.tactic.name", query.tactics)
+    base += [{"terms": {"event.id": list(query.only)}}] if query.only is not None else []
     levels = _terms("jointsoc.alert.level", query.levels)
     states = _terms("jointsoc.alert.state", query.states)
     return {
-        "query": {"bool": {"filter": base, "should": _level_weights() if query.order == "level" else []}},
+        "query": {
+            "bool": {
+                "filter": base,
+                "must_not": _terms("event.id", query.without),
+                "should": _level_weights() if query.order == "level" else [],
+            }
+        },
         "post_filter": {"bool": {"filter": levels + states}},
-        "sort": ["_score"] * (query.order == "level") + [{"@timestamp": "desc"}, {"event.id": "asc"}],
+        "sort": _SORTS[query.order],
         "size": min(query.limit, MAX_FOUND),
         "track_total_hits": True,
         "ignore_unavailable": True,
         "aggs": {
             "levels": _count("jointsoc.alert.level", states),
             "states": _count("jointsoc.alert.state", levels),
+            **{name: _count(path, states + levels) for name, path in _FACETS.items()},
         },
     }
 
@@ -193,7 +233,7 @@ def _terms(name: str, values: tuple[str, ...]) -> list[dict[str, Any]]:
 
 
 def _count(name: str, filters: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"filter": {"bool": {"filter": filters}}, "aggs": {"by": {"terms": {"field": name}}}}
+    return {"filter": {"bool": {"filter": filters}}, "aggs": {"by": {"terms": {"field": name, "size": 200}}}}
 
 
 def _buckets(aggregation: dict[str, Any] | None) -> dict[str, int]:

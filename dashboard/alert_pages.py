@@ -9,51 +9,68 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from connectors.alert_index import AlertQuery
+from dashboard.answers import away, no_such_alert
+from dashboard.language import say
+from dashboard.queue_query import CURRENT
 from dashboard.rows import facts_of, order_of, row_of
-from dashboard.site import LoggedIn, Site, SiteOf
+from dashboard.site import Reader, Site, SiteOf
 from dashboard.spread import timeline
+from dashboard.triage import REASONS, key_of
+from dashboard.vocabulary import label
 from dashboard.wording import clock, counted, day_and_clock, number, safe
 from schemas.alert import Alert, Evidence
 from schemas.errors import ConnectionError_, EventError
 from schemas.index_template import index_of
 from schemas.times import from_rfc3339, now_ms
+from schemas.workflow import Workflow
 
 router = APIRouter()
 
+_MEMBER: Final = re.compile(r"[a-z0-9-]{2,40}")
 _WEB: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:\d+)?(/[A-Za-z0-9._~:/?#@!$&'()*+,;=%-]{0,500})?")
 
 
 @router.get("/alerts/{alert_id}")
-def alert_page(request: Request, site: SiteOf, session: LoggedIn, alert_id: str) -> Response:
+def alert_page(request: Request, site: SiteOf, person: Reader, alert_id: str) -> Response:
     """What happened, to whom, in which order, and by which rule."""
     try:
         alert = site.index.get(alert_id)
+        data = _alert(site, alert) if alert is not None else {}
     except ConnectionError_:
-        return site.page(request, "message.html", session, 503, away=True, title="The alert cannot be read now",
-                         text="It is kept, and will be here when the index is back.")  # fmt: skip
+        return site.page(request, "message.html", person, 503, away=True, title=say("The alert cannot be read now"),
+                         text=say("It is kept, and will be here when the index is back."))  # fmt: skip
     except EventError as error:
-        return site.page(request, "message.html", session, 500, title="This alert is of another version",
+        return site.page(request, "message.html", person, 500, title=say("This alert is of another version"),
                          text=str(error))  # fmt: skip
     if alert is None:
-        return site.page(request, "message.html", session, 404, title="No such alert",
-                         text=f"There is no alert {safe(alert_id, 60)}.")  # fmt: skip
-    return site.page(request, "alert.html", session, **_alert(site, alert))
+        return site.page(request, "message.html", person, 404, title=say("No such alert"),
+                         text=say("There is no alert {id}.", id=safe(alert_id, 60)))  # fmt: skip
+    return site.page(request, "alert.html", person, **data)
 
 
 @router.get("/api/alerts/{alert_id}")
-def alert_update(site: SiteOf, session: LoggedIn, alert_id: str) -> Response:  # noqa: ARG001 - guards the page
+def alert_update(site: SiteOf, person: Reader, alert_id: str) -> Response:  # noqa: ARG001 - guards the page
     """The newest revision and its number of hits."""
     try:
         alert = site.index.get(alert_id)
+        if alert is None:
+            return no_such_alert()
+        workflow = site.desk.of(alert)
     except (ConnectionError_, EventError):
-        return JSONResponse({"error": "the alert index does not answer"}, 503)
-    if alert is None:
-        return JSONResponse({"error": "no such alert"}, 404)
+        return away()
     body = alert.jointsoc
     return JSONResponse(
         {
             "revision": str(body.alert.revision),
-            "news": f"{counted(body.events, 'hit')}, {counted(len(body.members), 'institution')}, {body.alert.state}",
+            "workflow": workflow.revision,
+            "news": say(
+                "Now {hits}, {institutions}, {state}",
+                hits=counted(body.events, "hit"),
+                institutions=counted(len(body.members), "institution"),
+                state=label(body.alert.state),
+            ),
+            "workflow_news": _last_deed(workflow),
             "checked": clock(now_ms(), site.zone, seconds=True),
         }
     )
@@ -61,11 +78,12 @@ def alert_update(site: SiteOf, session: LoggedIn, alert_id: str) -> Response:  #
 
 def _alert(site: Site, alert: Alert) -> dict[str, Any]:
     now, names, body = now_ms(), site.names.names(), alert.jointsoc
+    workflow = site.desk.of(alert)
     drawing = timeline(body.members, body.evidence, site.zone) if body.members else None
     lanes = zip(drawing.lanes, order_of(body.members, names, site.zone), strict=True) if drawing else ()
     return {
         "alert": alert,
-        "row": row_of(alert, names, site.zone, now),
+        "row": row_of(alert, workflow, names, site.zone, now),
         "successor": _successor(alert),
         "keys": [(safe(name, 80), safe(value)) for name, value in body.group_by.items()],
         "facts": facts_of(alert, site.zone, now),
@@ -74,11 +92,52 @@ def _alert(site: Site, alert: Alert) -> dict[str, Any]:
         "member_names": names,
         "member_kinds": {member.id: member.kind for member in site.names.registry().members},
         "evidence": [_evidence(site, item, names, now) for item in body.evidence],
-        "evidence_note": f"{len(body.evidence):,} of {number(body.events, exact=body.alert.exact)} hits shown",
+        "evidence_note": say(
+            "{n} of {hits} hits shown", n=f"{len(body.evidence):,}", hits=number(body.events, exact=body.alert.exact)
+        ),
+        "workflow": workflow,
+        "reasons": REASONS,
+        "label": label,
+        "safe": safe,
+        "when": lambda at: day_and_clock(from_rfc3339(at), site.zone, now),
+        "precedents": [(past, _same_key(past, alert)) for past in site.desk.precedents(alert)],
+        "related": _related(site, alert),
+        "people": [account.name for account in site.accounts.all() if account.may("triage")],
         "rule": _rule(alert),
+        "told": (told := site.member_desk.of_alert(alert.id)),
+        "told_ids": [one.finding.member for one in told],
+        "members_hit": [member.id for member in body.members if _MEMBER.fullmatch(member.id)],
+        "rule_text": _rule_text(site, alert),
         "references": web_links(alert.rule.reference),
         "checked": clock(now, site.zone, seconds=True),
     }
+
+
+def _related(site: Site, alert: Alert) -> list[tuple[str, str, str]]:
+    """Other alerts with a value of the shared key: id, sentence, status."""
+    found: dict[str, Alert] = {}
+    for name, value in list(alert.jointsoc.group_by.items())[:3]:
+        for other in site.index.find(AlertQuery(states=CURRENT, key=(name, value), limit=20)).alerts:
+            if other.id != alert.id:
+                found[other.id] = other
+    workflows = site.desk.of_many(list(found.values()))
+    return [(other.id, safe(other.message), workflows[other.id].status) for other in list(found.values())[:20]]
+
+
+def _same_key(past: Workflow, alert: Alert) -> bool:
+    return bool(past.key) and past.key == key_of(alert)
+
+
+def _last_deed(workflow: Workflow) -> str:
+    if not workflow.history:
+        return ""
+    last = workflow.history[-1]
+    return say("{who}: {deed}", who=safe(last.who, 60) or say("The centre"), deed=label(last.deed))
+
+
+def _rule_text(site: Site, alert: Alert) -> str:
+    text = site.rules.text(alert.rule.uuid) or ""
+    return "\n".join(safe(line, 500) for line in text.split("\n"))
 
 
 def _successor(alert: Alert) -> tuple[str, str]:
@@ -106,17 +165,17 @@ def _rule(alert: Alert) -> list[tuple[str, str]]:
     """What the rule says of itself; empty entries are left out."""
     rule, threat = alert.rule, alert.threat
     entries = [
-        ("About", rule.description),
-        ("Tactic", ", ".join(threat.tactic.name or threat.tactic.id)),
-        ("Technique", ", ".join(threat.technique.id or threat.technique.name)),
-        ("Author", ", ".join(rule.author)),
-        ("Licence", rule.license),
-        ("Rule", rule.uuid),
-        ("Version", rule.version),
-        ("Rule set", rule.ruleset),
-        ("Rule pack", alert.jointsoc.pack),
+        (say("About"), rule.description),
+        (say("Tactic"), ", ".join(threat.tactic.name or threat.tactic.id)),
+        (say("Technique"), ", ".join(threat.technique.id or threat.technique.name)),
+        (say("Author"), ", ".join(rule.author)),
+        (say("Licence"), rule.license),
+        (say("Rule"), rule.uuid),
+        (say("Version"), rule.version),
+        (say("Rule set"), rule.ruleset),
+        (say("Rule pack"), alert.jointsoc.pack),
     ]
-    return [(label, safe(text, 1000)) for label, text in entries if text]
+    return [(title, safe(text, 1000)) for title, text in entries if text]
 
 
 def web_links(references: list[str]) -> list[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 from zoneinfo import ZoneInfo
 
 import structlog
 import uvicorn
 from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
@@ -15,51 +18,113 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from connectors.alert_index import AlertIndex
-from dashboard import alert_pages, login_pages, queue_pages
+from connectors.documents import Documents, ElasticsearchDocuments
+from connectors.event_reader import EventReader
+from dashboard import (
+    alert_pages,
+    api_pages,
+    board_pages,
+    evidence_api,
+    exception_pages,
+    findings_api,
+    login_pages,
+    own_pages,
+    queue_pages,
+    saved_views,
+    triage_api,
+)
 from dashboard.accounts import Accounts, session_key
+from dashboard.audit import Audit
+from dashboard.background import Background
+from dashboard.desk import Desk
+from dashboard.exceptions import Exceptions
 from dashboard.headers import HEADERS, SecurityHeaders
+from dashboard.health_board import HealthBoard
+from dashboard.language import ChosenLanguage, say
 from dashboard.login_limit import LoginLimit
+from dashboard.member_desk import MemberDesk
 from dashboard.members import MemberNames
+from dashboard.rule_book import RuleBook
 from dashboard.sessions import Sessions
 from dashboard.settings import DashboardSettings
-from dashboard.site import FOLDER, AlertReader, NotLoggedIn, Site, login_path
+from dashboard.site import FOLDER, AlertReader, NotAllowed, NotLoggedIn, Site, login_path
+from dashboard.tokens import Tokens
 
 log = structlog.get_logger()
 
+ROUTERS: Final = tuple(
+    pages.router
+    for pages in (
+        login_pages,
+        queue_pages,
+        alert_pages,
+        triage_api,
+        saved_views,
+        evidence_api,
+        findings_api,
+        own_pages,
+        board_pages,
+        exception_pages,
+        api_pages,
+    )
+)
 INDEX_TIMEOUT_SECONDS: Final = 3.0
 """A page that waits longer is worse than a banner."""
 
 
-def create_app(settings: DashboardSettings, index: AlertReader | None = None) -> FastAPI:
+def create_app(
+    settings: DashboardSettings, index: AlertReader | None = None, documents: Documents | None = None
+) -> FastAPI:
     """The web application.
 
     Args:
         settings: addresses, and where the secrets lie; the first start makes an account and a session key there.
         index: where alerts are read; None: Elasticsearch, as the settings say.
+        documents: where what people write is kept; None: likewise.
 
     Raises:
         ConfigError: a secret cannot be read or written.
     """
-    app = FastAPI(title="Joint SOC", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="Joint SOC", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan
+    )
+    alerts = index or AlertIndex(settings.elasticsearch, request_timeout=INDEX_TIMEOUT_SECONDS)
+    kept = documents or ElasticsearchDocuments(settings.elasticsearch, request_timeout=INDEX_TIMEOUT_SECONDS)
+    templates = Jinja2Templates(FOLDER / "templates")
+    templates.env.globals["_"] = say
+    desk = Desk(kept, alerts)
+    book = RuleBook(settings.rules, settings.pack_file)
+    app.state.settings = settings
     app.state.site = Site(
-        index=index or AlertIndex(settings.elasticsearch, request_timeout=INDEX_TIMEOUT_SECONDS),
+        index=alerts,
         names=MemberNames(settings.members_file),
         accounts=Accounts(settings.secrets),
         sessions=Sessions(session_key(settings.secrets)),
+        tokens=Tokens(settings.secrets),
+        audit=Audit(kept),
+        documents=kept,
+        desk=desk,
+        member_desk=MemberDesk(kept, alerts, desk),
+        exceptions=Exceptions(kept, book.pack, settings.exceptions_dir),
+        health=HealthBoard(),
+        events=EventReader(settings.kafka),
+        rules=book,
         limit=LoginLimit(),
         zone=ZoneInfo(settings.timezone),
         cookie=f"jsoc-{settings.port}",
-        templates=Jinja2Templates(FOLDER / "templates"),
+        templates=templates,
     )
+    app.add_middleware(ChosenLanguage)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", *settings.served_as])
     app.add_middleware(SecurityHeaders)
     app.add_exception_handler(NotLoggedIn, _to_login)
+    app.add_exception_handler(NotAllowed, _not_allowed)
     app.add_exception_handler(HTTPException, _plain_error)
     app.add_exception_handler(Exception, _our_fault)
     app.add_api_route("/healthz", _alive, methods=["GET"])
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
-    for pages in (login_pages, queue_pages, alert_pages):
-        app.include_router(pages.router)
+    for router in ROUTERS:
+        app.include_router(router)
     return app
 
 
@@ -83,6 +148,15 @@ def run_dashboard(settings: DashboardSettings) -> None:
     )
 
 
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """The centre's own work goes on while pages are served."""
+    background = Background(app.state.site, app.state.settings.kafka)
+    background.start()
+    yield
+    await run_in_threadpool(background.stop)
+
+
 def _alive() -> dict[str, str]:
     """That the process answers; says nothing of the index."""
     return {"status": "ok"}
@@ -94,22 +168,28 @@ def _to_login(request: Request, _: Exception) -> Response:
     return RedirectResponse(login_path(request), 303)
 
 
+def _not_allowed(request: Request, error: Exception) -> Response:
+    return _message(request, 403, say("Not for you"), str(error))
+
+
 def _plain_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    title = {404: "No such page", 405: "Not like this"}.get(status, "That did not work")
-    return _message(request, status, title, "The address is wrong, or the page is gone.")
+    title = {404: say("No such page"), 405: say("Not like this")}.get(status, say("That did not work"))
+    return _message(request, status, title, say("The address is wrong, or the page is gone."))
 
 
 def _our_fault(request: Request, error: Exception) -> Response:
     # The server itself writes the traceback, to its own log.
     log.error("dashboard.failed", path=request.url.path, error=type(error).__name__)
-    response = _message(request, 500, "Something is broken here", "It is not your doing; the cause stands in the log.")
+    response = _message(
+        request, 500, say("Something is broken here"), say("It is not your doing; the cause stands in the log.")
+    )
     response.headers.update(HEADERS)  # this answer passes outside the middleware
     return response
 
 
 def _message(request: Request, status: int, title: str, text: str) -> Response:
     if request.url.path.startswith("/api/"):
-        return JSONResponse({"error": title.lower()}, status)
+        return JSONResponse({"error": text if status == 403 else title}, status)
     site: Site = request.app.state.site
-    return site.page(request, "message.html", site.session_of(request), status, title=title, text=text)
+    return site.page(request, "message.html", site.person_of(request), status, title=title, text=text)

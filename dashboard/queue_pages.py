@@ -3,102 +3,121 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Any, Final, get_args
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
-from starlette.datastructures import QueryParams
+from fastapi.responses import JSONResponse, RedirectResponse
 
-from connectors.alert_index import LEVELS, AlertQuery, Found
-from dashboard.rows import Row, row_of, views_of
-from dashboard.site import LoggedIn, Site, SiteOf
-from dashboard.wording import clock, counted
-from schemas.alert import State
+from connectors.alert_index import LEVELS, Found
+from dashboard.answers import away
+from dashboard.language import say
+from dashboard.queue_query import GROUPS, SPANS, STATES, STATUSES, WORD, QueueQuery, fits, query_of, with_workflow
+from dashboard.rows import Row, in_groups, row_of, views_of
+from dashboard.saved_views import EVERYBODY, only_filters
+from dashboard.saved_views import views_of as saved_views
+from dashboard.site import Anyone, Person, Reader, Site, SiteOf
+from dashboard.triage import REASONS
+from dashboard.vocabulary import label
+from dashboard.wording import clock, counted, safe
+from schemas.alert import Alert
 from schemas.errors import ConnectionError_
 from schemas.times import now_ms
 
 router = APIRouter()
 
-STATES: Final[tuple[State, ...]] = get_args(State)
-CURRENT: Final[tuple[State, ...]] = ("open", "settled")
-"""What the queue shows unless asked otherwise: a superseded alert lives on under another id."""
-PAGE_ROWS: Final = 100
-MAX_TEXT: Final = 200
-
-
-def query_of(parameters: QueryParams) -> AlertQuery:
-    """The query an address stands for; values we do not know are left out."""
-    text = "".join(char for char in parameters.get("q", "")[:MAX_TEXT] if char.isprintable())
-    states = tuple(state for state in STATES if state in parameters.getlist("state"))
-    return AlertQuery(
-        states=states or CURRENT,
-        levels=tuple(level for level in LEVELS if level in parameters.getlist("level")),
-        text=text.strip(),
-        order="level" if parameters.get("order") == "level" else "newest",
-        limit=PAGE_ROWS,
-    )
-
 
 @router.get("/")
-def queue_page(request: Request, site: SiteOf, session: LoggedIn) -> Response:
+def queue_page(request: Request, site: SiteOf, person: Anyone) -> Response:
     """The queue as it is now; with a banner instead of the list when the index is away."""
+    if not person.may("read"):
+        return RedirectResponse("/own", 303)
     query = query_of(request.query_params)
     try:
-        data, status = _queue(site, query), 200
+        data, status = _queue(site, person, query, request.url.query), 200
     except ConnectionError_:
         data, status = _nothing(site), 503
-    return site.page(request, "queue.html", session, status, query=query, levels=LEVELS, states=STATES, **data)
+    return site.page(
+        request, "queue.html", person, status,
+        query=query, levels=LEVELS, states=STATES, statuses=STATUSES, spans=tuple(SPANS), group_names=GROUPS,
+        reasons=REASONS, label=label, address=only_filters(request.url.query), **data,
+    )  # fmt: skip
 
 
 @router.get("/api/queue")
-def queue_update(request: Request, site: SiteOf, session: LoggedIn) -> Response:  # noqa: ARG001 - guards the page
+def queue_update(request: Request, site: SiteOf, person: Reader) -> Response:
     """The same rows as JSON."""
     try:
-        return JSONResponse(_queue(site, query_of(request.query_params)))
+        return JSONResponse(_queue(site, person, query_of(request.query_params), request.url.query))
     except ConnectionError_:
-        return JSONResponse({"error": "the alert index does not answer"}, 503)
+        return away()
 
 
-def _queue(site: Site, query: AlertQuery) -> dict[str, Any]:
+def _queue(site: Site, person: Person, query: QueueQuery, address: str) -> dict[str, Any]:
     now = now_ms()
     names = site.names.names()
-    found = site.index.find(replace(query, members=site.names.ids_named(query.text)))
-    rows = [row_of(alert, names, site.zone, now) for alert in found.alerts]
-    views = views_of(site.index.tally())
-    for view in views:
-        view["current"] = not query.text and (view["states"], view["levels"]) == (
-            list(query.states),
-            list(query.levels),
-        )
+    asked = with_workflow(query, site.desk, person.name)
+    found = site.index.find(replace(asked, members=site.names.ids_named(asked.text)))
+    workflows = site.desk.of_many(found.alerts)
+    rows = [
+        row_of(alert, workflows[alert.id], names, site.zone, now, query.groups)
+        for alert in found.alerts
+        if fits(query, workflows[alert.id])
+    ]
     return {
-        "rows": [asdict(row) for row in rows],
+        "rows": [asdict(row) for row in (in_groups(rows) if query.groups else rows)],
         "summary": _summary(found, rows),
-        "views": views,
+        "views": _views(site, person, address),
         "by_level": found.by_level,
         "by_state": found.by_state,
+        "rules": _facet(found.by_rule, _rule_names(found.alerts)),
+        "tactics": _facet(found.by_tactic, {}),
+        "members": _facet(found.by_member, names),
         "checked": clock(now, site.zone, seconds=True),
         "institutions": counted(len(names), "institution"),
         "away": False,
     }
 
 
+def _views(site: Site, person: Person, address: str) -> list[dict[str, Any]]:
+    desk = site.desk
+    tally = site.index.tally(tuple(desk.ids(statuses=("closed",))))
+    mine = len(desk.ids(statuses=("open", "acknowledged"), assignee=person.name))
+    views = views_of(tally, desk.counts("status"), mine)
+    views += [
+        {"name": safe(view.name, 40), "query": view.query, "count": None, "shared": view.owner == EVERYBODY}
+        for view in saved_views(site.documents, person.name)
+    ]
+    now = only_filters(address)
+    for view in views:
+        view["current"] = now == view["query"]
+    return views
+
+
+def _facet(counts: dict[str, int], names: dict[str, str]) -> list[tuple[str, str, int]]:
+    """Value, name and count; what occurs most comes first."""
+    askable = [item for item in counts.items() if WORD.fullmatch(item[0])]
+    ranked = sorted(askable, key=lambda item: (-item[1], item[0]))
+    return [(value, names.get(value, safe(value, 80)), count) for value, count in ranked[:60]]
+
+
+def _rule_names(alerts: list[Alert]) -> dict[str, str]:
+    return {alert.rule.uuid: safe(alert.rule.name, 80) for alert in alerts}
+
+
 def _nothing(site: Site) -> dict[str, Any]:
     return {
-        "rows": [],
-        "summary": "",
-        "views": views_of({}),
-        "by_level": {},
-        "by_state": {},
+        "rows": [], "summary": "", "views": views_of({}, {}, 0), "by_level": {}, "by_state": {},
+        "rules": [], "tactics": [], "members": [],
         "checked": clock(now_ms(), site.zone, seconds=True),
         "institutions": counted(len(site.names.names()), "institution"),
         "away": True,
-    }
+    }  # fmt: skip
 
 
 def _summary(found: Found, rows: list[Row]) -> str:
     text = counted(found.total, "alert")
     if found.total > len(rows) + found.unreadable:
-        text += f", the first {len(rows)} shown"
+        text += say(", the first {n} shown", n=len(rows))
     if found.unreadable:
-        text += f", {found.unreadable} of another version cannot be shown"
+        text += say(", {n} of another version cannot be shown", n=found.unreadable)
     return text

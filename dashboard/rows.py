@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from dashboard.language import say
 from dashboard.spread import Bar, strip
+from dashboard.vocabulary import label
 from dashboard.wording import clock, counted, duration, key_text, number, safe, span, state_note
 from schemas.alert import Alert, MemberHit
 from schemas.times import from_rfc3339
+from schemas.workflow import Workflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,18 @@ class Row:
     revision: str
     """As text: it is larger than a number may be in JavaScript."""
     level: str
+    level_label: str
     state: str
     state_note: str
+    status: str
+    status_label: str
+    status_note: str
+    """The close reason, or who works on it."""
+    workflow: int
+    """Revision of the workflow."""
+    tags: list[str]
+    group: str
+    """The heading the row stands under; empty without grouping."""
     message: str
     rule: str
     key: str
@@ -52,24 +65,36 @@ class Row:
     order: list[OrderItem]
 
 
-def row_of(alert: Alert, names: Mapping[str, str], zone: ZoneInfo, now: int) -> Row:
+def row_of(
+    alert: Alert, workflow: Workflow, names: Mapping[str, str], zone: ZoneInfo, now: int, groups: Sequence[str] = ()
+) -> Row:
     """The row for an alert.
 
     Args:
         alert: as it stands in the index.
+        workflow: what people did with it.
         names: member id -> institution's name; an unknown id stands for itself.
         zone: in which times are told.
         now: ms since 1970; other days are told with their date.
+        groups: what the queue is grouped by.
     """
     body = alert.jointsoc
+    status = "superseded" if workflow.status == "moved" else workflow.status
     first, last = from_rfc3339(alert.event.start), from_rfc3339(alert.event.end)
     shown = [names.get(member.id, safe(member.id, 60)) for member in body.members[:2]]
     return Row(
         id=alert.id,
         revision=str(body.alert.revision),
         level=body.alert.level,
+        level_label=label(body.alert.level),
         state=body.alert.state,
         state_note=state_note(body.alert.state),
+        status=status,
+        status_label=label(status),
+        status_note=label(workflow.reason) if workflow.reason else safe(workflow.assignee, 60),
+        workflow=workflow.revision,
+        tags=[safe(tag, 40) for tag in workflow.tags],
+        group=" · ".join(_group_of(alert, workflow, group, names) for group in groups),
         message=safe(alert.message),
         rule=safe(alert.rule.name, 120),
         key=key_text(body.group_by, short=True),
@@ -78,13 +103,39 @@ def row_of(alert: Alert, names: Mapping[str, str], zone: ZoneInfo, now: int) -> 
         names=" \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} ".join(shown),
         more=f"+{len(body.members) - 2}" if len(body.members) > 2 else "",
         hits=number(body.events, exact=body.alert.exact),
-        age="once" if body.events == 1 else duration(last - first),
+        age=say("once") if body.events == 1 else duration(last - first),
         when=span(first, last, zone, now),
         drill=body.drill,
         strip=strip(body.members),
         groups=counted(body.groups, "corporate group"),
         order=order_of(body.members, names, zone),
     )
+
+
+def _group_of(alert: Alert, workflow: Workflow, group: str, names: Mapping[str, str]) -> str:
+    body = alert.jointsoc
+    match group:
+        case "rule":
+            return safe(alert.rule.name, 120)
+        case "key":
+            return key_text(body.group_by, short=True) or say("no shared key")
+        case "member":
+            first = alert.organization.id[0] if alert.organization.id else ""
+            return names.get(first, safe(first, 60))
+        case "tactic":
+            return safe(", ".join(alert.threat.tactic.name), 120) or say("no tactic")
+        case "level":
+            return label(body.alert.level)
+        case _:
+            return label(workflow.status)
+
+
+def in_groups(rows: list[Row]) -> list[Row]:
+    """Rows of one group together, groups in the order of their first row."""
+    place: dict[str, int] = {}
+    for row in rows:
+        place.setdefault(row.group, len(place))
+    return sorted(rows, key=lambda row: place[row.group])
 
 
 def order_of(members: list[MemberHit], names: Mapping[str, str], zone: ZoneInfo) -> list[OrderItem]:
@@ -113,40 +164,42 @@ def facts_of(alert: Alert, zone: ZoneInfo, now: int) -> list[tuple[str, str, str
     body = alert.jointsoc
     first, last = from_rfc3339(alert.event.start), from_rfc3339(alert.event.end)
     facts: list[tuple[str, str, str]] = [
-        ("Institutions", str(len(body.members)), f"in {counted(body.groups, 'corporate group')}"),
-        ("Hits", number(body.events, exact=body.alert.exact), "" if body.alert.exact else "a cap was reached"),
+        (
+            say("Institutions"),
+            str(len(body.members)),
+            say("in {groups}", groups=counted(body.groups, "corporate group")),
+        ),
+        (
+            say("Hits"),
+            number(body.events, exact=body.alert.exact),
+            "" if body.alert.exact else say("a cap was reached"),
+        ),
     ]
     if len(body.members) > 1:
         spread = [from_rfc3339(member.first_seen) for member in body.members]
-        facts.append(("Spread, first to last institution", duration(max(spread) - min(spread)),
+        facts.append((say("Spread, first to last institution"), duration(max(spread) - min(spread)),
                       span(min(spread), max(spread), zone, now)))  # fmt: skip
-    facts.append(("First to last hit", duration(last - first), span(first, last, zone, now)))
+    facts.append((say("First to last hit"), duration(last - first), span(first, last, zone, now)))
     return facts
 
 
-def views_of(tally: Mapping[tuple[str, str], int]) -> list[dict[str, Any]]:
-    """The saved views above the queue, each with its filter and its count.
+def views_of(tally: Mapping[tuple[str, str], int], statuses: Mapping[str, int], mine: int) -> list[dict[str, Any]]:
+    """The views above the queue that everybody has, each with its filter and its count.
 
     Args:
-        tally: number of alerts for each (state, level).
+        tally: number of alerts for each (state, level), but for closed ones.
+        statuses: number of touched alerts for each status.
+        mine: how many of those to do are assigned to this person.
     """
-    current = ("open", "settled")
-    urgent = ("critical", "high")
-    views: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-        ("Current", current, ()),
-        ("Critical and high", current, urgent),
-        ("Still open", ("open",), ()),
-        ("Settled", ("settled",), ()),
-        ("Superseded", ("superseded",), ()),
+    to_do = sum(n for (state, _), n in tally.items() if state != "superseded")
+    urgent = sum(n for (state, level), n in tally.items() if state != "superseded" and level in ("critical", "high"))
+    late = sum(n for (state, _), n in tally.items() if state == "superseded")
+    views = (
+        (say("To do"), "", to_do),
+        (say("Critical and high"), "level=critical&level=high", urgent),
+        (say("Mine"), "assignee=me", mine),
+        (say("Acknowledged"), "status=acknowledged", statuses.get("acknowledged", 0)),
+        (say("Closed"), "status=closed", statuses.get("closed", 0)),
+        (say("Superseded"), "state=superseded", late),
     )
-    return [
-        {
-            "name": name,
-            "states": list(states),
-            "levels": list(levels),
-            "count": sum(
-                n for (state, level), n in tally.items() if state in states and (not levels or level in levels)
-            ),
-        }
-        for name, states, levels in views
-    ]
+    return [{"name": name, "query": query, "count": count} for name, query, count in views]

@@ -16,11 +16,16 @@ class DashboardSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     elasticsearch: ElasticsearchConnection
-    kafka: KafkaConnection = Field(description="for original events, read on demand")
+    kafka: KafkaConnection = Field(description="original events, heartbeats, and what is exchanged with members")
     host: str = "127.0.0.1"
     port: int = Field(default=19080, ge=1, le=65535)
     members_file: Path
     flink_url: str = ""
+    pack_file: Path | None = Field(default=None, description="the rule pack in force, to explain matches with")
+    exceptions_dir: Path | None = Field(
+        default=None, description="where exceptions in force are written as Sigma filters, for the next rule pack"
+    )
+    rules: list[Path] = Field(default=[], description="folders with rule files, to show their text")
     secrets_dir: Path | None = Field(
         default=None, description="user file, session key, first password; absent: beside Elasticsearch's password file"
     )

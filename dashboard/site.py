@@ -1,4 +1,4 @@
-"""What every page needs: the index, the names, the sessions, the templates; and who may see it."""
+"""What every page needs: the index, the people's documents, names, sessions, templates; and who may see it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,26 @@ from fastapi import Depends, Request, Response
 from fastapi.templating import Jinja2Templates
 
 from connectors.alert_index import AlertQuery, Found
-from dashboard.accounts import Accounts
+from connectors.documents import Documents
+from connectors.event_reader import EventReader
+from dashboard.accounts import Account, Accounts
+from dashboard.audit import Audit
+from dashboard.desk import Desk
+from dashboard.exceptions import Exceptions
+from dashboard.health_board import HealthBoard
+from dashboard.language import LANGUAGES, current, say, script_words
 from dashboard.login_limit import LoginLimit
+from dashboard.member_desk import MemberDesk
 from dashboard.members import MemberNames
+from dashboard.rights import Right
+from dashboard.rule_book import RuleBook
 from dashboard.sessions import LIFETIME_SECONDS, Session, Sessions
+from dashboard.tokens import Tokens
 from schemas.alert import Alert
 
 FOLDER: Final = Path(__file__).parent
+PAGE_HEADER: Final = "x-form-token"
+_SAFE: Final = frozenset({"GET", "HEAD"})
 
 
 class AlertReader(Protocol):
@@ -27,8 +40,8 @@ class AlertReader(Protocol):
     def find(self, query: AlertQuery) -> Found:
         """Alerts that fit the query."""
 
-    def tally(self) -> dict[tuple[str, str], int]:
-        """Number of alerts for each (state, level)."""
+    def tally(self, without: tuple[str, ...] = ()) -> dict[tuple[str, str], int]:
+        """Number of alerts for each (state, level), but for those with the given ids."""
 
     def get(self, alert_id: str) -> Alert | None:
         """One alert as it stands now."""
@@ -36,6 +49,27 @@ class AlertReader(Protocol):
 
 class NotLoggedIn(Exception):
     """The page is for people who are logged in."""
+
+
+class NotAllowed(Exception):
+    """The person's role lacks the right, or the request did not come from our own page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who sends a request: by a session's cookie, or by a token (then without session)."""
+
+    account: Account
+    session: Session | None
+
+    @property
+    def name(self) -> str:
+        """The user name."""
+        return self.account.name
+
+    def may(self, right: Right) -> bool:
+        """Whether the role has the right."""
+        return self.account.may(right)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +80,15 @@ class Site:
     names: MemberNames
     accounts: Accounts
     sessions: Sessions
+    tokens: Tokens
+    audit: Audit
+    documents: Documents
+    desk: Desk
+    member_desk: MemberDesk
+    exceptions: Exceptions
+    health: HealthBoard
+    events: EventReader
+    rules: RuleBook
     limit: LoginLimit
     zone: ZoneInfo
     cookie: str
@@ -76,16 +119,35 @@ class Site:
             secure=request.url.scheme == "https",
         )
 
-    def page(
-        self, request: Request, template: str, session: Session | None, status: int = 200, **data: Any
-    ) -> Response:
-        """Render a template."""
+    def person_of(self, request: Request) -> Person | None:
+        """Who sends this request."""
+        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+        session = None
+        if scheme.lower() == "bearer":
+            name = self.tokens.user_of(secret.strip())
+        else:
+            session = self.session_of(request)
+            name = session.user if session else None
+        account = self.accounts.find(name) if name else None
+        return Person(account, session) if account else None
+
+    def page(self, request: Request, template: str, person: Person | None, status: int = 200, **data: Any) -> Response:
+        """Render a template in the language of the request."""
+        session = person.session if person else data.pop("visit", None)
         context = {
-            "user": session.user if session else "",
+            "user": person.name if person else "",
+            "may": person.may if person else _nothing,
             "form_token": self.sessions.form_token(session) if session else "",
             "zone": self.zone.key.rpartition("/")[2].replace("_", " "),
+            "language": current(),
+            "languages": LANGUAGES,
+            "script_words": script_words(),
         }
         return self.templates.TemplateResponse(request, template, context | data, status_code=status)
+
+
+def _nothing(_: Right) -> bool:
+    return False
 
 
 def _site(request: Request) -> Site:
@@ -96,14 +158,40 @@ def _site(request: Request) -> Site:
 SiteOf = Annotated[Site, Depends(_site)]
 
 
-def _logged_in(request: Request, site: SiteOf) -> Session:
-    session = site.session_of(request)
-    if session is None:
+def _logged_in(request: Request, site: SiteOf) -> Person:
+    person = site.person_of(request)
+    if person is None:
         raise NotLoggedIn
-    return session
+    if request.method not in _SAFE and person.session is not None:
+        token = request.headers.get(PAGE_HEADER, "")
+        if request.url.path != "/logout" and not site.sessions.is_form_token(person.session, token):
+            raise NotAllowed(say("this page is too old: load it again"))
+    return person
 
 
-LoggedIn = Annotated[Session, Depends(_logged_in)]
+Anyone = Annotated[Person, Depends(_logged_in)]
+"""Whoever is logged in, whatever the role."""
+
+
+def needs(right: Right) -> Any:
+    """A dependency: the person who sends the request, whose role has the right."""
+
+    def check(request: Request, site: SiteOf, person: Anyone) -> Person:
+        if not person.may(right):
+            site.audit.note(person.name, "denied", request.url.path, right, address_of(request))
+            raise NotAllowed(say("your role does not allow this"))
+        return person
+
+    return Depends(check)
+
+
+Reader = Annotated[Person, needs("read")]
+"""Someone of the centre: sees all institutions."""
+
+
+def address_of(request: Request) -> str:
+    """Where the request came from."""
+    return request.client.host if request.client else ""
 
 
 def login_path(request: Request) -> str:

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from dashboard.language import ENGLISH, current, say
 from schemas.errors import printable
 
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 
 
 def duration(milliseconds: int) -> str:
-    """A span in its two largest units.
+    """A span in its two largest units, in the language of the request.
 
     >>> duration(2_400_000), duration(5_460_000), duration(28_800_000), duration(61_000), duration(400)
     ('40 m', '1 h 31 m', '8 h', '1 m 1 s', '0 s')
@@ -24,8 +26,9 @@ def duration(milliseconds: int) -> str:
             smaller = units[place + 1] if place + 1 < len(units) else None
             # Seconds beside ten or more minutes say nothing.
             part = rest // smaller[1] if smaller and not (name == "m" and whole >= 10) else 0
-            return f"{whole} {name} {part} {smaller[0]}" if smaller and part else f"{whole} {name}"
-    return "0 s"
+            whole_text = say(f"{{n}} {name}", n=whole)
+            return f"{whole_text} {say(f'{{n}} {smaller[0]}', n=part)}" if smaller and part else whole_text
+    return say("{n} s", n=0)
 
 
 def clock(moment: int, zone: ZoneInfo, *, seconds: bool = False) -> str:
@@ -40,7 +43,7 @@ def clock(moment: int, zone: ZoneInfo, *, seconds: bool = False) -> str:
 def day(moment: int, zone: ZoneInfo) -> str:
     """Day and month, such as `23 Nov`."""
     local = _local(moment, zone)
-    return f"{local.day} {local:%b}"
+    return _day(local, year=False)
 
 
 def zone_offset(moment: int, zone: ZoneInfo) -> int:
@@ -60,8 +63,7 @@ def day_and_clock(moment: int, zone: ZoneInfo, now: int, *, seconds: bool = Fals
     text = clock(moment, zone, seconds=seconds)
     if local.date() == today.date():
         return text
-    year = f" {local:%Y}" if local.year != today.year else ""
-    return f"{day(moment, zone)}{year} {text}"
+    return f"{_day(local, year=local.year != today.year)} {text}"
 
 
 def span(first: int, last: int, zone: ZoneInfo, now: int) -> str:
@@ -78,6 +80,13 @@ def span(first: int, last: int, zone: ZoneInfo, now: int) -> str:
     same_day = _local(first, zone).date() == _local(last, zone).date()
     end = clock(last, zone, seconds=seconds) if same_day else day_and_clock(last, zone, now, seconds=seconds)
     return f"{start}\N{EN DASH}{end}"
+
+
+def _day(local: datetime, *, year: bool) -> str:
+    """Not `strftime`: its month names follow the machine's locale, not the reader's language."""
+    if current() != ENGLISH:
+        return f"{local.year}年" * year + f"{local.month}月{local.day}日"
+    return f"{local.day} {_MONTHS[local.month - 1]}" + f" {local.year}" * year
 
 
 def _local(moment: int, zone: ZoneInfo) -> datetime:
@@ -100,6 +109,8 @@ def counted(value: int, one: str, many: str = "") -> str:
     >>> counted(1, "alert"), counted(2, "alert")
     ('1 alert', '2 alerts')
     """
+    if current() != ENGLISH:
+        return say(f"{{n}} {one}", n=f"{value:,}")
     return f"{value:,} {one if value == 1 else many or one + 's'}"
 
 
@@ -135,8 +146,9 @@ def key_text(group_by: Mapping[str, str], *, short: bool) -> str:
 
 def state_note(state: str) -> str:
     """What a state means for the reader."""
-    return {
-        "open": "still open to new hits",
-        "settled": "settled: no earlier hit can change it",
-        "superseded": "superseded: late data changed where it begins",
-    }.get(state, "")
+    notes = {
+        "open": say("still open to new hits"),
+        "settled": say("settled: no earlier hit can change it"),
+        "superseded": say("superseded: late data changed where it begins"),
+    }
+    return notes.get(state, "")

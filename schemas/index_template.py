@@ -28,6 +28,10 @@ _OVERRIDES: Final[dict[str, dict[str, Any]]] = {
     "jointsoc.group_by": {"type": "flattened", "ignore_above": 1024},
     # Read with its alert, never searched: kept in the source, not indexed.
     "jointsoc.evidence": {"type": "object", "enabled": False},
+    "exception.fields": {"type": "flattened", "ignore_above": 1024},
+    "finding.key": {"type": "flattened", "ignore_above": 1024},
+    "workflow.notes": {"type": "object", "enabled": False},
+    "workflow.history": {"type": "object", "enabled": False},
 }
 
 
@@ -58,10 +62,15 @@ def index_template() -> dict[str, Any]:
         "priority": 200,
         "template": {
             "settings": {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "500ms"},
-            "mappings": {"dynamic": False, "properties": _properties(Alert, "")},
+            "mappings": mappings_of(Alert),
         },
         "_meta": {"made_from": "schemas.alert.Alert"},
     }
+
+
+def mappings_of(model: type[BaseModel]) -> dict[str, Any]:
+    """Elasticsearch mappings for one of our models: unknown fields are kept but not indexed."""
+    return {"dynamic": False, "properties": _properties(model, "")}
 
 
 def _properties(model: type[BaseModel], prefix: str) -> dict[str, Any]:

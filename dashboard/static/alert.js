@@ -2,17 +2,64 @@
 "use strict";
 (() => {
   const page = $("#main"), place = $("#place"), news = $("#news");
+  const address = `/api/v1/alerts/${encodeURIComponent(page.dataset.id)}`;
   let told = "";
   poll(() => `/api/alerts/${encodeURIComponent(page.dataset.id)}`, (data) => {
-    const changed = data.revision !== page.dataset.revision;
-    place.hidden = news.hidden = !changed;
-    if (!changed) return;
-    news.textContent = `Now ${data.news}`;
-    if (told !== data.revision) say(news.textContent);
-    told = data.revision;
+    const grown = data.revision !== page.dataset.revision, worked = String(data.workflow) !== page.dataset.workflow;
+    place.hidden = news.hidden = !grown && !worked;
+    if (place.hidden) return;
+    news.textContent = [grown ? data.news : "", worked ? data.workflow_news : ""].filter(Boolean).join(" · ");
+    if (told !== news.textContent) say(news.textContent);
+    told = news.textContent;
   });
   const reload = () => { if (place.hidden) return false; location.reload(); return true; };
   place.addEventListener("click", reload);
   keys.set(".", reload);
   keys.set("Escape", () => { history.length > 1 ? history.back() : $("#back").click(); });
+
+  /* ----- doing something: the page is loaded again only after our own success ----- */
+  const act = async (name, value = "", why = "") => {
+    const { status, data } = await send("POST", `${address}/workflow`, { act: name, seen: Number(page.dataset.workflow), value, why });
+    if (status === 200) location.reload(); else tellOutcome(status, data);
+  };
+  const on = (id, name, what) => $(id)?.addEventListener(name, (event) => { event.preventDefault(); what(event.target); });
+  for (const button of document.querySelectorAll("#work [data-act]")) button.addEventListener("click", () => act(button.dataset.act));
+  for (const button of document.querySelectorAll("[data-untag]")) button.addEventListener("click", () => act("untag", button.dataset.untag));
+  on("#close-form", "submit", (form) => act("close", form.reason.value, form.why.value));
+  on("#tag-form", "submit", (form) => act("tag", form.tag.value));
+  on("#note-form", "submit", (form) => act("note", form.note.value));
+  on("#assignee", "change", (select) => act("assign", select.value));
+  on("#notify-form", "submit", async (form) => {
+    const members = [...form.querySelectorAll("[name=member]:checked")].map((box) => box.value);
+    const { status, data } = await send("POST", `${address}/findings`, { members, asked: form.asked.value });
+    if (status === 200) location.reload(); else tellOutcome(status, data);
+  });
+  on("#except-form", "submit", async (form) => {
+    const members = form.member.value ? [form.member.value] : [];
+    const { status, data } = await send("POST", `${address}/exceptions`, { reason: form.reason.value, days: Number(form.days.value), members });
+    if (status === 200) location.href = "/exceptions"; else tellOutcome(status, data);
+  });
+  keys.set("a", () => $("#work [data-act=acknowledge]")?.click());
+  keys.set("s", () => { if ($("#work")) act("assign", document.body.dataset.user); });
+  keys.set("c", () => { const box = $("#closing"); if (!box) return false; box.open = true; $("select", box).focus(); return true; });
+  keys.set("t", () => { $("#tag")?.focus(); });
+  keys.set("n", () => { const box = $("#notify"); if (!box) return false; box.scrollIntoView(); $("textarea, button", box)?.focus(); return true; });
+
+  /* ----- the original event, fetched when asked for ----- */
+  for (const button of document.querySelectorAll(".raw-open")) button.addEventListener("click", async () => {
+    const row = button.closest("tr");
+    if (button.ariaExpanded === "true") { row.nextElementSibling.remove(); button.ariaExpanded = "false"; return; }
+    button.disabled = true;
+    const { status, data } = await send("GET", `${address}/evidence/${row.dataset.evidence}`);
+    button.disabled = false;
+    const line = document.createElement("tr"), cell = document.createElement("td"), raw = document.createElement("pre");
+    line.className = "raw";
+    cell.colSpan = row.cells.length;
+    raw.tabIndex = 0;
+    raw.textContent = status === 200 ? [data.pretty, ...data.explained].filter(Boolean).join("\n\n") : data.error;
+    cell.append(raw);
+    line.append(cell);
+    row.after(line);
+    button.ariaExpanded = "true";
+  });
 })();

@@ -5,6 +5,23 @@
 const $ = (selector, within = document) => within.querySelector(selector);
 const POLL_MS = 2000;
 
+/* A sentence in the page's language, its places filled. */
+const words = JSON.parse($("#words").textContent);
+function T(text, values = {}) {
+  return (words[text] ?? text).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+}
+
+/* Ask our own server to change something; the answer is {status, data}. */
+async function send(method, address, body) {
+  const headers = { "Content-Type": "application/json", "X-Form-Token": document.body.dataset.formToken };
+  try {
+    const answer = await fetch(address, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal: AbortSignal.timeout(15000) });
+    return { status: answer.status, data: await answer.json().catch(() => ({})) };
+  } catch {
+    return { status: 0, data: { error: T("The dashboard does not answer; nothing was changed.") } };
+  }
+}
+
 /* One polite live region for every result. */
 function say(text) {
   const region = $("#say");
@@ -21,16 +38,21 @@ function switchTheme() {
 $("#theme")?.addEventListener("click", switchTheme);
 
 /* Single keys: never while typing, never with a modifier, and only what the page has registered. */
-const keys = new Map([["T", switchTheme]]);
+const keys = new Map([["T", switchTheme], ["L", () => $("#language")?.click()], ["?", () => $("#help")?.showModal()]]);
+const places = { q: "/", m: "/members", r: "/rules", o: "/operations" };
+const singleKeys = $("#single-keys");
+try { if (singleKeys) singleKeys.checked = localStorage.getItem("keys") !== "off"; } catch { /* a private window keeps nothing */ }
+singleKeys?.addEventListener("change", () => { try { localStorage.setItem("keys", singleKeys.checked ? "on" : "off"); } catch { /* likewise */ } });
+$("#language")?.addEventListener("click", (event) => { event.currentTarget.search = new URLSearchParams({ next: location.pathname + location.search }); });
 let goUntil = 0;
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || (singleKeys && !singleKeys.checked && event.key !== "Escape") || $("dialog[open]")) return;
   if (event.target.matches("input:not([type=checkbox]), select, textarea")) {
     if (event.key === "Escape") event.target.blur();
     return;
   }
   if (event.key === "g") { goUntil = Date.now() + 900; return; }
-  if (event.key === "q" && Date.now() < goUntil) { location.href = "/"; return; }
+  if (places[event.key] && Date.now() < goUntil) { location.href = places[event.key]; return; }
   const action = keys.get(event.key);
   if (action && action(event) !== false) event.preventDefault();
 });
@@ -42,7 +64,7 @@ function poll(address, take) {
   const paused = (what, note) => {
     since = since ?? live.dataset.checked;
     live.classList.add("off");
-    $("#live-text").textContent = "Paused at";
+    $("#live-text").textContent = T("Paused at");
     $(".when", live).textContent = since;
     $("#banner-what").textContent = what;
     if (note) $("#banner-note").textContent = note;
@@ -52,19 +74,19 @@ function poll(address, take) {
     clearTimeout(timer);
     try {
       const answer = await fetch(address(), { headers: { Accept: "application/json" }, cache: "no-store", signal: AbortSignal.timeout(8000) });
-      if (answer.status === 401) { paused("Your session is over.", "Load the page again to log in."); return; }
+      if (answer.status === 401) { paused(T("Your session is over."), T("Load the page again to log in.")); return; }
       if (!answer.ok) throw new Error("away");
       const data = await answer.json();
       live.dataset.checked = data.checked;
       live.classList.remove("off");
-      $("#live-text").textContent = "Live";
+      $("#live-text").textContent = T("Live");
       $(".when", live).textContent = `${data.checked} ${live.dataset.zone}`;
       banner.hidden = true;
-      if (since) { say("The alert index is back"); since = null; }
+      if (since) { say(T("The alert index is back")); since = null; }
       take(data);
     } catch (error) {
-      if (error.name === "TypeError") paused(`The dashboard does not answer since ${live.dataset.checked}.`, "Its process is down or the network is. This page shows what was known then.");
-      else paused(`The alert index does not answer since ${live.dataset.checked}.`);
+      if (error.name === "TypeError") paused(T("The dashboard does not answer since {time}.", { time: live.dataset.checked }), T("Its process is down or the network is. This page shows what was known then."));
+      else paused(T("The alert index does not answer since {time}.", { time: live.dataset.checked }));
     }
     if (!document.hidden) timer = setTimeout(ask, POLL_MS);
   };

@@ -6,8 +6,9 @@
   const known = new Map(JSON.parse($("#rows").textContent).map((row) => [row.id, row]));
   let order = [...known.keys()];
   let cursor = sessionStorage.getItem("cursor");
+  const picked = new Set(), undoable = [];
   const rowOf = (id) => list.querySelector(`tr[data-id="${CSS.escape(id)}"]`);
-  const shown = () => [...list.rows].map((row) => row.dataset.id);
+  const shown = () => [...list.querySelectorAll("tr.a")].map((row) => row.dataset.id);
 
   /* ----- one row ----- */
   const svg = (name, attributes) => {
@@ -19,16 +20,16 @@
     svg("rect", { class: "track", x: 0, y: y + 1, width: 156, height: 1 }),
     svg("rect", { class: `c${shade}`, x, y, width, height: 3 }),
   ]));
-  const capital = (word) => word.charAt(0).toUpperCase() + word.slice(1);
   const fill = (element, row) => {
     const before = element.dataset.revision;
     element.dataset.id = row.id;
     element.dataset.revision = row.revision;
+    element.dataset.workflow = row.workflow;
     for (const part of element.querySelectorAll("[data-f]")) {
       const name = part.dataset.f;
       if (name === "strip") drawStrip(part, row.strip);
-      else if (name === "level") { part.className = `lv ${row.level}`; part.textContent = capital(row.level); }
-      else if (name === "state") { part.className = `st ${row.state}`; part.lastChild.textContent = capital(row.state); }
+      else if (name === "level") { part.className = `lv ${row.level}`; part.textContent = row.level_label; }
+      else if (name === "status") { part.className = `st ${row.status}`; part.lastChild.textContent = row.status_label; }
       else if (part.textContent !== String(row[name])) {
         part.textContent = row[name];
         if (before && ["hits", "members", "age"].includes(name)) mark(part);
@@ -36,6 +37,8 @@
     }
     $(".reason", element).href = `/alerts/${encodeURIComponent(row.id)}`;
     $(".key", element).title = row.key_title;
+    const pick = $(".pick", element);
+    if (pick) { pick.checked = picked.has(row.id); pick.ariaLabel = `${T("Select")}: ${row.message}`; }
   };
   /* A changed number is marked by weight for two seconds, not by a flash. */
   const mark = (part) => { part.classList.add("changed"); setTimeout(() => part.classList.remove("changed"), 2000); };
@@ -46,13 +49,14 @@
     if (!row) return;
     for (const part of preview.querySelectorAll("[data-p]")) {
       const name = part.dataset.p;
-      if (name === "level") { part.className = `lv ${row.level}`; part.textContent = capital(row.level); }
+      if (name === "level") { part.className = `lv ${row.level}`; part.textContent = row.level_label; }
       else if (name === "href") part.href = `/alerts/${encodeURIComponent(row.id)}`;
-      else if (name === "groups") part.textContent = row.members > 1 ? `${row.members} institutions in ${row.groups}` : "One institution";
-      else if (name === "key_title") part.textContent = row.key_title || "none";
+      else if (name === "groups") part.textContent = row.members > 1 ? T("{n} institutions in {groups}", { n: row.members, groups: row.groups }) : T("One institution");
+      else if (name === "key_title") part.textContent = row.key_title || T("none");
+      else if (name === "tags") part.textContent = row.tags.join(", ") || T("none");
       else if (name === "order") part.replaceChildren(...row.order.map((item) => {
         const line = document.createElement("li");
-        for (const [css, text] of [["nm", item.name], ["tm", item.at], ["lag", item.counted_with ? "same group" : item.lag], ["n", item.hits]]) {
+        for (const [css, text] of [["nm", item.name], ["tm", item.at], ["lag", item.counted_with ? T("same group") : item.lag], ["n", item.hits]]) {
           const cell = document.createElement("span");
           cell.className = css;
           cell.textContent = text;
@@ -81,25 +85,33 @@
     point(ids[Math.min(ids.length - 1, Math.max(0, at < 0 ? 0 : at + by))], true);
     return true;
   };
-  list.addEventListener("focusin", (event) => { const row = event.target.closest("tr"); if (row && row.dataset.id !== cursor) point(row.dataset.id, false); });
+  list.addEventListener("focusin", (event) => { const row = event.target.closest("tr.a"); if (row && row.dataset.id !== cursor) point(row.dataset.id, false); });
   list.addEventListener("click", (event) => {
     const row = event.target.closest("tr");
-    if (!row || event.target.closest("a")) return;
+    if (!row?.dataset.id || event.target.closest("a, input")) return;
     if (preview.offsetParent === null && row.dataset.id === cursor) $(".reason", row).click();
     else point(row.dataset.id, true);
   });
 
   /* ----- live ----- */
   const placeAll = () => {
-    const rows = order.map((id) => {
+    let group = "";
+    const rows = order.flatMap((id) => {
       const element = rowOf(id) ?? $("#row").content.firstElementChild.cloneNode(true);
       fill(element, known.get(id));
       element.classList.remove("gone");
-      return element;
+      if (known.get(id).group === group) return [element];
+      group = known.get(id).group;
+      const head = $("#group").content.firstElementChild.cloneNode(true);
+      $(".t", head).textContent = group;
+      const box = $(".pick-group", head);
+      if (box) box.ariaLabel = `${T("Select the group")}: ${group}`;
+      return [head, element];
     });
     const focused = list.contains(document.activeElement);
     list.replaceChildren(...rows);
-    for (const id of [...known.keys()]) if (!order.includes(id)) known.delete(id);
+    for (const id of [...known.keys()]) if (!order.includes(id)) { known.delete(id); picked.delete(id); }
+    tellPicked();
     table.hidden = !rows.length;
     $("#empty").hidden = rows.length > 0;
     waiting();
@@ -109,24 +121,24 @@
     const news = order.filter((id) => !rowOf(id)).length;
     const gone = list.querySelectorAll("tr.gone").length;
     place.hidden = !news && !gone;
-    $("#place-text").textContent = news ? `${news} new` : "Update list";
-    document.title = `${news ? `(${news}) ` : ""}Queue · Joint SOC`;
+    $("#place-text").textContent = news ? T("{n} new", { n: news }) : T("Update list");
+    document.title = `${news ? `(${news}) ` : ""}${T("Queue")} · ${T("Joint SOC")}`;
     return news;
   };
   let announced = 0;
-  poll(() => `/api/queue${location.search}`, (data) => {
+  const ask = poll(() => `/api/queue${location.search}`, (data) => {
     order = data.rows.map((row) => row.id);
     for (const row of data.rows) {
       const old = known.get(row.id), element = rowOf(row.id);
       known.set(row.id, row);
-      if (element && old?.revision !== row.revision) fill(element, row);
+      if (element && (old?.revision !== row.revision || old?.workflow !== row.workflow)) fill(element, row);
     }
-    for (const row of list.rows) row.classList.toggle("gone", !order.includes(row.dataset.id));
-    for (const view of data.views) { const count = $(`[data-view="${CSS.escape(view.name)}"]`); if (count) count.textContent = view.count.toLocaleString("en"); }
+    for (const row of list.querySelectorAll("tr.a")) row.classList.toggle("gone", !order.includes(row.dataset.id));
+    for (const view of data.views) { const count = $(`[data-view="${CSS.escape(view.query)}"]`); if (count && view.count !== null) count.textContent = view.count.toLocaleString("en"); }
     $("#summary").textContent = data.summary;
     if (!list.rows.length) { placeAll(); return; } // nothing on the screen can move under a hand
     const news = waiting();
-    if (news > announced) say(`${news} new ${news === 1 ? "alert" : "alerts"}`);
+    if (news > announced) say(T("{n} new", { n: news }));
     announced = news;
     if (cursor) fillPreview(known.get(cursor));
   });
@@ -137,10 +149,85 @@
   keys.set("/", () => { $(".search input").focus(); });
   keys.set("d", () => document.body.classList.toggle("compact"));
   keys.set("Enter", (event) => { const row = cursor && rowOf(cursor); if (!row || event.target !== document.body) return false; location.href = $(".reason", row).href; return true; });
-  keys.set("Escape", () => { for (const open of document.querySelectorAll("details[open]")) open.open = false; });
+  keys.set("Escape", () => { pickNone(); for (const open of document.querySelectorAll("details[open]")) open.open = false; });
   const filters = $("#filters");
-  filters.addEventListener("change", (event) => { if (event.target.type !== "search") filters.requestSubmit(); });
+  filters.addEventListener("change", (event) => { if (event.target.type !== "search" && !event.target.closest(".keep-view")) filters.requestSubmit(); });
   document.addEventListener("click", (event) => { for (const open of document.querySelectorAll("details[open]")) if (!open.contains(event.target)) open.open = false; });
+
+
+  /* ----- selection: belongs to alerts, not to lines ----- */
+  const tellPicked = () => {
+    const text = $("#picked");
+    if (!text) return;
+    text.textContent = picked.size ? T("{n} selected", { n: picked.size }) : T("nothing selected: keys act on the row under the cursor");
+    for (const row of list.querySelectorAll("tr.a")) {
+      const on = picked.has(row.dataset.id);
+      row.ariaSelected = on;
+      $(".pick", row).checked = on;
+    }
+    $("#pick-all").checked = picked.size > 0 && shown().every((id) => picked.has(id));
+  };
+  const pick = (ids, on) => { for (const id of ids) on ? picked.add(id) : picked.delete(id); tellPicked(); };
+  const pickNone = () => pick([...picked], false);
+  let lastPicked = null;
+  list.addEventListener("click", (event) => {
+    const box = event.target;
+    if (box.matches(".pick")) {
+      const id = box.closest("tr").dataset.id, ids = shown();
+      const [from, to] = [ids.indexOf(event.shiftKey && lastPicked ? lastPicked : id), ids.indexOf(id)].sort((a, b) => a - b);
+      pick(ids.slice(Math.max(from, 0), to + 1), box.checked);
+      lastPicked = id;
+    } else if (box.matches(".pick-group")) {
+      const ids = [];
+      for (let row = box.closest("tr").nextElementSibling; row?.dataset.id; row = row.nextElementSibling) ids.push(row.dataset.id);
+      pick(ids, box.checked);
+    }
+  });
+  $("#pick-all")?.addEventListener("click", (event) => pick(shown(), event.target.checked));
+
+  /* ----- doing something: to the selection, else to the row under the cursor ----- */
+  const act = async (name, value = "", why = "") => {
+    const ids = picked.size ? [...picked] : cursor && known.has(cursor) ? [cursor] : [];
+    if (!ids.length || !$("#bulk")) return;
+    const alerts = Object.fromEntries(ids.map((id) => [id, known.get(id).workflow]));
+    const { status, data } = await send("POST", "/api/v1/workflow", { alerts, act: name, value, why });
+    tellOutcome(status, data);
+    if (status === 200) {
+      const done = data.filter((one) => one.done);
+      if (["acknowledge", "close"].includes(name) && done.length) undoable.push(Object.fromEntries(done.map((one) => [one.alert, one.workflow.revision])));
+      $("#undo").disabled = !undoable.length;
+      for (const one of done) picked.delete(one.alert);
+    }
+    tellPicked();
+    ask();
+  };
+  const undo = async () => {
+    const alerts = undoable.pop();
+    if (!alerts) return;
+    $("#undo").disabled = !undoable.length;
+    const { status, data } = await send("POST", "/api/v1/workflow", { alerts, act: "reopen", why: T("undone") });
+    tellOutcome(status, data);
+    ask();
+  };
+  const open = (id) => { const box = $(id); if (!box) return false; box.open = true; $("select, input", box.lastElementChild).focus(); return true; };
+  if ($("#bulk")) {
+    for (const button of document.querySelectorAll("#bulk [data-act]")) button.addEventListener("click", () => act(button.dataset.act, button.dataset.act === "assign" ? document.body.dataset.user : ""));
+    $("#close-form").addEventListener("submit", (event) => { event.preventDefault(); $("#closing").open = false; act("close", event.target.reason.value, event.target.why.value); event.target.reset(); });
+    $("#tag-form").addEventListener("submit", (event) => { event.preventDefault(); $("#tagging").open = false; act("tag", event.target.tag.value); event.target.reset(); });
+    $("#undo").addEventListener("click", undo);
+    $("#view-save").addEventListener("click", async () => {
+      const name = $("#view-name").value.trim();
+      if (!name) { $("#view-name").focus(); return; }
+      const { status, data } = await send("PUT", "/api/v1/views", { name, query: location.search, shared: $("#view-shared").checked });
+      if (status === 200) location.reload(); else tellOutcome(status, data);
+    });
+    keys.set("x", () => { if (cursor) pick([cursor], !picked.has(cursor)); });
+    keys.set("a", () => { act("acknowledge"); });
+    keys.set("s", () => { act("assign", document.body.dataset.user); });
+    keys.set("c", () => open("#closing"));
+    keys.set("t", () => open("#tagging"));
+    keys.set("z", () => { undo(); });
+  }
 
   point(known.has(cursor) ? cursor : order[0], false);
 })();

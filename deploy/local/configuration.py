@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from deploy.local.elasticsearch_users import elasticsearch_connection
 from deploy.local.kafka_access import kafka_connection
 from deploy.local.secret_files import write_secret
-from deploy.local.settings import LOOPBACK, StackSettings
+from deploy.local.settings import LOOPBACK, StackSettings, project_root
 from schemas.member import MemberRegistry, load_registry, save_registry
 
 
@@ -27,6 +27,11 @@ def write_configuration(settings: StackSettings) -> None:
         save_registry(settings.members_file, MemberRegistry())
     for process, content in _contents(settings).items():
         write_secret(config_file(settings, process), yaml.safe_dump(content, sort_keys=False).encode())
+
+
+def exceptions_folder(settings: StackSettings) -> Path:
+    """Where the dashboard writes exceptions in force, as Sigma filters."""
+    return settings.etc / "exceptions"
 
 
 def registry_of(settings: StackSettings) -> MemberRegistry:
@@ -55,6 +60,9 @@ def _contents(settings: StackSettings) -> dict[str, dict[str, Any]]:
             "port": settings.port("dashboard"),
             "members_file": str(settings.members_file),
             "flink_url": settings.flink_url,
+            "pack_file": str(settings.pack_file),
+            "exceptions_dir": str(exceptions_folder(settings)),
+            "rules": [str(folder) for folder in (project_root() / "rules" / "sigma", *settings.rules)],
         },
         "operator": {"elasticsearch": elasticsearch("operator")},
         "job": {

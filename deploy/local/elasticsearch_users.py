@@ -26,18 +26,20 @@ _READ: Final = ["read", "view_index_metadata"]
 ROLES: Final[dict[str, dict[str, Any]]] = {
     "indexer": {
         "cluster": ["monitor", "manage_index_templates"],
-        "indices": [{"names": ["alerts-*"], "privileges": ["create_index", "index", "manage", "view_index_metadata"]}],
+        "indices": [{"names": ["alerts-*"], "privileges": ["create_index", "index", "view_index_metadata"]}],
     },
     "dashboard": {
         "cluster": ["monitor"],
         "indices": [
             {"names": ["alerts-*"], "privileges": _READ},
             {"names": ["workflow-*"], "privileges": [*_READ, "create_index", "index", "maintenance"]},
+            # Entries of the audit are added and read, never changed.
+            {"names": ["audit-*"], "privileges": [*_READ, "create_index", "create_doc"]},
         ],
     },
     "operator": {
         "cluster": ["monitor"],
-        "indices": [{"names": ["alerts-*", "workflow-*"], "privileges": _READ}],
+        "indices": [{"names": ["alerts-*", "workflow-*", "audit-*"], "privileges": _READ}],
     },
 }
 

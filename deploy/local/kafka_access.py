@@ -23,6 +23,7 @@ from connectors.settings import KafkaConnection, read_secret
 from deploy.local.secret_files import ensure_password
 from deploy.local.settings import StackSettings
 from schemas.errors import ConfigError
+from schemas.finding import FEEDBACK_PREFIX, FINDINGS_PREFIX
 from schemas.health import HEALTH_PREFIX, HEALTH_TOPIC, health_topic
 from schemas.member import TOPIC_PREFIX, Member, MemberRegistry
 
@@ -31,6 +32,8 @@ ADMIN: Final = "admin"
 
 PARTITIONS: Final = 2
 HEARTBEAT_DAYS: Final = 30
+EXCHANGE_DAYS: Final = 90
+"""How long findings and answers can be read again; the centre keeps them in its index."""
 
 TOPICS: Final = (
     Topic("alerts", PARTITIONS, {"retention.ms": str(30 * 86_400_000)}),
@@ -54,6 +57,8 @@ GRANTS: Final = (
     Grant("dashboard", "READ", "TOPIC", "alerts"),
     Grant("dashboard", "READ", "TOPIC", HEALTH_TOPIC),
     Grant("dashboard", "READ", "TOPIC", HEALTH_PREFIX, prefixed=True),
+    Grant("dashboard", "WRITE", "TOPIC", FINDINGS_PREFIX, prefixed=True),
+    Grant("dashboard", "READ", "TOPIC", FEEDBACK_PREFIX, prefixed=True),
     Grant("dashboard", "READ", "GROUP", "dashboard", prefixed=True),
 )
 
@@ -62,18 +67,29 @@ RESERVED: Final = frozenset({ADMIN, "broker-1", *SERVICES})
 """Names no member can have: a member's id is also its user name."""
 
 
-def member_topics(member: Member) -> tuple[Topic, Topic]:
-    """The member's events and its heartbeats: the broker stamps every record, so nobody can bend the trusted clock."""
+def member_topics(member: Member) -> tuple[Topic, ...]:
+    """The member's events, heartbeats, answers and findings.
+
+    The broker stamps every record, so that nobody can bend the trusted clock.
+    """
     stamped = {"message.timestamp.type": "LogAppendTime"}
+    months = {"retention.ms": str(EXCHANGE_DAYS * 86_400_000)}
     return (
         Topic(member.topic, PARTITIONS, stamped),
         Topic(health_topic(member.id), 1, stamped | {"retention.ms": str(HEARTBEAT_DAYS * 86_400_000)}),
+        Topic(FEEDBACK_PREFIX + member.id, 1, stamped | months),
+        Topic(FINDINGS_PREFIX + member.id, 1, stamped | months),
     )
 
 
 def member_grants(member: Member) -> tuple[Grant, ...]:
-    """All that a member may do: write its own events and its own heartbeat."""
-    return tuple(Grant(member.id, "WRITE", "TOPIC", topic.name) for topic in member_topics(member))
+    """All that a member may do: write its own events, heartbeat and answers, and read what it is told."""
+    *written, read = member_topics(member)
+    return (
+        *(Grant(member.id, "WRITE", "TOPIC", topic.name) for topic in written),
+        Grant(member.id, "READ", "TOPIC", read.name),
+        Grant(member.id, "READ", "GROUP", read.name),
+    )
 
 
 def password_file(settings: StackSettings, user: str) -> Path:

@@ -11,7 +11,7 @@ from kafka import KafkaConsumer, TopicPartition
 from pydantic import ValidationError
 
 from connectors.kafka import open_consumer
-from deploy.local.configuration import registry_of
+from deploy.local.configuration import exceptions_folder, registry_of
 from deploy.local.flink_job import find_job
 from deploy.local.kafka_access import ADMIN, kafka_connection
 from deploy.local.processes import find_leader
@@ -43,8 +43,9 @@ def build_rule_pack(settings: StackSettings, tell: Callable[[str], None]) -> Rul
     if settings.pinned_pack_file.exists():
         pinned = read_pack(settings.pinned_pack_file)
         return RulePack(pinned.detections, pinned.correlations, registry)
+    exceptions = exceptions_folder(settings)
     return build_pack(
-        [project_root() / "rules" / "sigma", *settings.rules],
+        [project_root() / "rules" / "sigma", *settings.rules, *([exceptions] if exceptions.is_dir() else [])],
         registry,
         on_too_few=lambda problem: tell(f"left out for now: {problem}"),
     )

@@ -8,8 +8,9 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final, Literal
 
 import click
 import orjson
@@ -125,11 +126,10 @@ def detect(
     detector = Detector(plans, routed=not unrouted, assumed=assumed)
     gc.freeze()  # the rules stay: no collection need look at them again
     try:
-        out = io.BufferedWriter(sys.stdout.buffer, READ_BYTES)
-        matcher = _Matcher(detector, tally, out, thorough=stats)
-        for source, records in _sources(files):
-            matcher.match(source, records)
-        out.detach().flush()
+        with _roomy(sys.stdout.buffer, "wb") as out:
+            matcher = _Matcher(detector, tally, out, thorough=stats)
+            for source, records in _sources(files):
+                matcher.match(source, records)
     except BrokenPipeError:
         # The reader has seen enough; keep Python from complaining again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -161,6 +161,20 @@ def read_logsource(text: str) -> Fields:
 def _sources(files: tuple[Path, ...]) -> Iterator[tuple[str, Iterator[Record]]]:
     for path in files or (Path(STDIN),):
         if str(path) == STDIN:
-            yield STDIN, read_stream(io.BufferedReader(cast("io.RawIOBase", sys.stdin.buffer), READ_BYTES))
+            with _roomy(sys.stdin.buffer, "rb") as stream:
+                yield STDIN, read_stream(stream)
         else:
             yield printable(str(path)), read_file(path)
+
+
+@contextmanager
+def _roomy(stream: BinaryIO, mode: Literal["rb", "wb"]) -> Iterator[BinaryIO]:
+    """The same standard stream with a larger buffer, left open; at 8 KiB a third of the time goes into system calls."""
+    try:
+        descriptor = os.dup(stream.fileno())
+    except (OSError, io.UnsupportedOperation):
+        yield stream  # it stands for a descriptor without being one
+        stream.flush()
+        return
+    with os.fdopen(descriptor, mode, READ_BYTES) as roomy:
+        yield roomy

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "setup": ("pipeline.cli.setup:setup", "Fetch the servers' parts and check them."),
     "status": ("pipeline.cli.status:status", "What runs, where, and how far behind."),
     "up": ("pipeline.cli.up:up", "Start the one-machine stack."),
+    "user": ("pipeline.cli.user:user", "Who may log in to the dashboard, and tokens for programs."),
 }
 
 

@@ -29,7 +29,7 @@ def test_what_is_no_alert_is_told_with_its_place_and_first_fault(document: bytes
 
 def test_an_empty_question_asks_for_everything() -> None:
     request = search_request(AlertQuery())
-    assert request["query"] == {"bool": {"filter": [], "should": []}}
+    assert request["query"] == {"bool": {"filter": [], "must_not": [], "should": []}}
     assert request["post_filter"] == {"bool": {"filter": []}}
 
 
@@ -51,6 +51,25 @@ def test_each_facet_counts_what_the_other_filters_leave() -> None:
     assert request["aggs"]["levels"]["filter"] == {"bool": {"filter": [state]}}
     assert request["aggs"]["states"]["filter"] == {"bool": {"filter": [level]}}
     assert request["post_filter"] == {"bool": {"filter": [level, state]}}
+
+
+def test_every_filter_narrows_and_an_empty_list_of_ids_finds_nothing() -> None:
+    query = AlertQuery(
+        hit=("kestrel-bank",), rules=("u",), tactics=("impact",), since="S", made_since="M",
+        key=("source.ip", "192.0.2.1"), only=(), without=("x",), order="made",
+    )  # fmt: skip
+    request = search_request(query)
+    assert request["query"]["bool"]["filter"] == [
+        {"range": {"event.end": {"gte": "S"}}},
+        {"range": {"event.created": {"gte": "M"}}},
+        {"term": {"jointsoc.group_by.source.ip": "192.0.2.1"}},
+        {"terms": {"organization.id": ["kestrel-bank"]}},
+        {"terms": {"rule.uuid": ["u"]}},
+        {"terms": {"threat.tactic.name": ["impact"]}},
+        {"terms": {"event.id": []}},
+    ]
+    assert request["query"]["bool"]["must_not"] == [{"terms": {"event.id": ["x"]}}]
+    assert request["sort"][0] == {"event.created": "asc"}
 
 
 class SearchDouble:

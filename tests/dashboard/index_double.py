@@ -15,6 +15,7 @@ from dashboard.app import create_app
 from dashboard.settings import DashboardSettings
 from schemas.alert import Alert
 from schemas.errors import ConnectionError_
+from tests.dashboard.documents_double import DocumentsDouble
 
 MEMBERS = {
     "aurora-bank": "Bank Aurora",
@@ -35,21 +36,24 @@ class IndexDouble:
     def find(self, query: AlertQuery) -> Found:
         self._answer()
         self.asked.append(query)
-        fitting = [
-            alert
-            for alert in self.alerts
-            if alert.jointsoc.alert.state in query.states
-            and (not query.levels or alert.jointsoc.alert.level in query.levels)
-            and (query.text in alert.message or set(query.members) & set(alert.organization.id))
-        ]
-        fitting.sort(key=lambda alert: alert.timestamp, reverse=True)
+        fitting = [alert for alert in self.alerts if _fits(alert, query)]
+        orders = {"made": lambda alert: alert.event.created, "newest": _newest, "level": _newest}
+        fitting.sort(key=orders[query.order], reverse=query.order != "made")
         if query.order == "level":
             fitting.sort(key=lambda alert: LEVELS.index(alert.jointsoc.alert.level))
-        return Found(fitting[: query.limit], len(fitting))
+        return Found(
+            fitting[: query.limit],
+            len(fitting),
+            by_level=Counter(alert.jointsoc.alert.level for alert in fitting),
+            by_rule=Counter(alert.rule.uuid for alert in fitting),
+            by_tactic=Counter(name for alert in fitting for name in alert.threat.tactic.name),
+            by_member=Counter(member for alert in fitting for member in alert.organization.id),
+        )
 
-    def tally(self) -> dict[tuple[str, str], int]:
+    def tally(self, without: tuple[str, ...] = ()) -> dict[tuple[str, str], int]:
         self._answer()
-        return dict(Counter((alert.jointsoc.alert.state, alert.jointsoc.alert.level) for alert in self.alerts))
+        counted = [alert.jointsoc.alert for alert in self.alerts if alert.id not in without]
+        return dict(Counter((alert.state, alert.level) for alert in counted))
 
     def get(self, alert_id: str) -> Alert | None:
         self._answer()
@@ -58,6 +62,27 @@ class IndexDouble:
     def _answer(self) -> None:
         if self.away:
             raise ConnectionError_("elasticsearch https://127.0.0.1:19200", "no answer", hint="jsoc status")
+
+
+def _newest(alert: Alert) -> str:
+    return alert.timestamp
+
+
+def _fits(alert: Alert, query: AlertQuery) -> bool:
+    body, members = alert.jointsoc, set(alert.organization.id)
+    return (
+        (not query.states or body.alert.state in query.states)
+        and (not query.levels or body.alert.level in query.levels)
+        and (query.text in alert.message or bool(set(query.members) & members))
+        and (not query.hit or bool(set(query.hit) & members))
+        and (not query.rules or alert.rule.uuid in query.rules)
+        and (not query.tactics or bool(set(query.tactics) & set(alert.threat.tactic.name)))
+        and alert.event.end >= query.since
+        and alert.event.created >= query.made_since
+        and (query.key is None or body.group_by.get(query.key[0]) == query.key[1])
+        and (query.only is None or alert.id in query.only)
+        and alert.id not in query.without
+    )
 
 
 def settings_in(folder: Path) -> DashboardSettings:
@@ -77,9 +102,9 @@ def settings_in(folder: Path) -> DashboardSettings:
     )
 
 
-def open_site(folder: Path, index: IndexDouble) -> TestClient:
+def open_site(folder: Path, index: IndexDouble, documents: DocumentsDouble | None = None) -> TestClient:
     """The dashboard over the index, not logged in."""
-    app = create_app(settings_in(folder), index)
+    app = create_app(settings_in(folder), index, documents or DocumentsDouble())
     return TestClient(app, base_url="http://127.0.0.1:19080", follow_redirects=False, raise_server_exceptions=False)
 
 

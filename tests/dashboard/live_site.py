@@ -12,16 +12,17 @@ from pathlib import Path
 import uvicorn
 
 from dashboard.app import create_app
+from tests.dashboard.documents_double import DocumentsDouble
 from tests.dashboard.index_double import IndexDouble, settings_in
 
 
 @contextmanager
-def live_site(folder: Path, index: IndexDouble) -> Iterator[str]:
+def live_site(folder: Path, index: IndexDouble, documents: DocumentsDouble | None = None) -> Iterator[str]:
     """Serve until the block ends; gives the address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    app = create_app(settings_in(folder).model_copy(update={"port": port}), index)
+    app = create_app(settings_in(folder).model_copy(update={"port": port}), index, documents or DocumentsDouble())
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -11,6 +11,7 @@ from dashboard.app import create_app
 from dashboard.headers import HEADERS
 from schemas.times import now_ms
 from tests.alert_samples import alert_id, make_alert, stories
+from tests.dashboard.documents_double import DocumentsDouble
 from tests.dashboard.index_double import IndexDouble, form_token, log_in, open_site, settings_in
 
 XSS = '"><script>alert(1)</script><img src=x onerror=alert(1)>\u202e\x1b[31m{{7*7}}'
@@ -209,8 +210,10 @@ def test_ordering_by_level_puts_the_most_urgent_first(analyst: TestClient) -> No
 def test_views_count_what_they_would_show(analyst: TestClient) -> None:
     data = analyst.get("/api/queue").json()
     counts = {view["name"]: view["count"] for view in data["views"]}
-    assert counts == {"Current": 6, "Critical and high": 4, "Still open": 4, "Settled": 2, "Superseded": 1}
-    assert [view["name"] for view in data["views"] if view["current"]] == ["Current"]
+    assert counts == {
+        "To do": 6, "Critical and high": 4, "Mine": 0, "Acknowledged": 0, "Closed": 0, "Superseded": 1,
+    }  # fmt: skip
+    assert [view["name"] for view in data["views"] if view["current"]] == ["To do"]
     assert data["summary"] == "6 alerts"
 
 
@@ -351,11 +354,11 @@ def test_a_broken_member_registry_shows_ids_instead_of_names(analyst: TestClient
 def test_secrets_are_made_once_for_the_owner_only_and_the_password_is_not_stored_in_the_user_file(
     tmp_path: Path, index: IndexDouble
 ) -> None:
-    create_app(settings_in(tmp_path), index)
+    create_app(settings_in(tmp_path), index, DocumentsDouble())
     files = [tmp_path / name for name in ("dashboard-password", "dashboard-users.yml", "dashboard-session-key")]
     before = [(path.stat().st_mode & 0o777, path.read_text()) for path in files]
     assert [mode for mode, _ in before] == [0o600] * 3
     assert before[0][1].strip() not in before[1][1]
     assert "$argon2id$" in before[1][1]
-    create_app(settings_in(tmp_path), index)
+    create_app(settings_in(tmp_path), index, DocumentsDouble())
     assert [(path.stat().st_mode & 0o777, path.read_text()) for path in files] == before

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dashboard import alert_pages, rows, spread, wording
 from dashboard.rows import facts_of, order_of, row_of
 from dashboard.spread import STRIP_WIDTH, strip, timeline
+from dashboard.triage import fresh
 from dashboard.wording import DAY, MINUTE
 from tests.alert_samples import NOON, make_alert
 
@@ -84,7 +85,8 @@ def test_everything_in_one_instant_is_drawn_in_the_middle() -> None:
 
 
 def test_a_row_tells_names_counts_and_times_as_an_analyst_reads_them() -> None:
-    row = row_of(make_alert(spread=SIX), {"aurora-bank": "Bank Aurora"}, TAIPEI, NOON + 2 * 60 * MINUTE)
+    alert = make_alert(spread=SIX)
+    row = row_of(alert, fresh(alert, alert.timestamp), {"aurora-bank": "Bank Aurora"}, TAIPEI, NOON + 2 * 60 * MINUTE)
     assert row.names.startswith("Bank Aurora ")
     assert row.names.endswith(" meridian-bank")
     assert (row.more, row.members, row.hits, row.age) == ("+4", 6, "1,286", "1 h 10 m")
@@ -95,7 +97,7 @@ def test_a_row_tells_names_counts_and_times_as_an_analyst_reads_them() -> None:
 
 def test_another_day_is_told_with_its_date_and_an_estimate_as_one() -> None:
     alert = make_alert(spread=SIX, exact=False)
-    row = row_of(alert, {}, UTC, NOON + 3 * DAY)
+    row = row_of(alert, fresh(alert, alert.timestamp), {}, UTC, NOON + 3 * DAY)
     assert row.when.startswith("23 Nov 12:00")
     assert row.hits == "1,286+"
     assert ("Hits", "1,286+", "a cap was reached") in facts_of(alert, UTC, NOON)

@@ -35,8 +35,8 @@ def test_only_the_job_writes_alerts() -> None:
     assert {user for user in SERVICES if "alerts" in may(user, "WRITE")} == {"pipeline"}
 
 
-def test_the_dashboard_writes_nothing() -> None:
-    assert may("dashboard", "WRITE") == set()
+def test_the_dashboard_writes_findings_and_nothing_else() -> None:
+    assert may("dashboard", "WRITE") == {"findings."}
 
 
 def test_no_service_is_granted_anything_by_a_wildcard() -> None:
@@ -44,20 +44,25 @@ def test_no_service_is_granted_anything_by_a_wildcard() -> None:
 
 
 def test_every_topic_that_is_granted_exists() -> None:
-    names = {topic.name for topic in TOPICS} | {"events.", "health."}
+    names = {topic.name for topic in TOPICS} | {"events.", "health.", "findings.", "feedback."}
     assert {grant.name for grant in GRANTS if grant.resource == "TOPIC"} == names
 
 
-def test_a_member_may_write_its_own_events_and_its_heartbeat_and_nothing_else() -> None:
+def test_a_member_may_write_and_read_its_own_topics_and_nothing_else() -> None:
     grants = {(grant.operation, grant.resource, grant.name, grant.prefixed) for grant in member_grants(KESTREL)}
     assert grants == {
         ("WRITE", "TOPIC", "events.kestrel-bank", False),
         ("WRITE", "TOPIC", "health.kestrel-bank", False),
+        ("WRITE", "TOPIC", "feedback.kestrel-bank", False),
+        ("READ", "TOPIC", "findings.kestrel-bank", False),
+        ("READ", "GROUP", "findings.kestrel-bank", False),
     }
 
 
 def test_the_broker_stamps_a_members_records_itself() -> None:
-    assert {topic.name for topic in member_topics(KESTREL)} == {"events.kestrel-bank", "health.kestrel-bank"}
+    assert {topic.name for topic in member_topics(KESTREL)} == {
+        f"{kind}.kestrel-bank" for kind in ("events", "health", "findings", "feedback")
+    }
     assert all(topic.config["message.timestamp.type"] == "LogAppendTime" for topic in member_topics(KESTREL))
 
 

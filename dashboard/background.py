@@ -1,0 +1,149 @@
+"""What the dashboard does by itself, in threads of its own: keeps workflows, sends findings, hears members."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from kafka.errors import KafkaError
+from pydantic import ValidationError
+
+from connectors.documents import Conflict
+from connectors.kafka import open_consumer, open_producer
+from connectors.settings import KafkaConnection
+from connectors.topic_follower import TopicFollower, TopicRecord
+from dashboard.desk import Desk
+from dashboard.member_desk import MemberDesk, Unknown
+from dashboard.site import Site
+from schemas.errors import ConnectionError_, printable
+from schemas.finding import FEEDBACK_PREFIX, FINDINGS_PREFIX, Answer, Finding
+from schemas.health import HEALTH_PREFIX, HEALTH_TOPIC
+from schemas.times import from_rfc3339, now_ms, to_rfc3339
+
+log = structlog.get_logger()
+
+ROUND_SECONDS: Final = 2.0
+LOOK_BACK_MS: Final = 30 * 86_400_000
+OVERLAP_MS: Final = 120_000
+"""An alert is indexed a while after it was made: each round looks at the last minutes again."""
+HEALTH_MS: Final = 86_400_000
+FEEDBACK_GROUP: Final = "dashboard-feedback"
+MAX_ANSWER_BYTES: Final = 64 * 1024
+
+
+class Background:
+    """All of it; needs neither Kafka nor Elasticsearch to start."""
+
+    def __init__(self, site: Site, kafka: KafkaConnection) -> None:
+        self._stop = threading.Event()
+        sender = FindingSender(lambda: open_producer(kafka, linger_ms=0))
+        feedback = TopicFollower(
+            lambda: open_consumer(kafka, group_id=FEEDBACK_GROUP),
+            lambda topic: topic.startswith(FEEDBACK_PREFIX),
+            lambda record: hear(site.member_desk, record),
+            group=True,
+        )
+        health = TopicFollower(
+            lambda: open_consumer(kafka),
+            lambda topic: topic == HEALTH_TOPIC or topic.startswith(HEALTH_PREFIX),
+            site.health.take,
+            group=False,
+            since=lambda: now_ms() - HEALTH_MS,
+        )
+        rounds: tuple[tuple[str, Callable[[], None]], ...] = (
+            ("workflows", WorkflowRounds(site.desk)),
+            ("findings", lambda: site.member_desk.keep(sender.send)),
+            ("exceptions", site.exceptions.write),
+            ("audit", site.audit.flush),
+        )
+        self._threads = [
+            threading.Thread(target=keep_going, args=(name, work, self._stop), name=name, daemon=True)
+            for name, work in rounds
+        ]
+        self._threads += [
+            threading.Thread(target=follower.run, args=(self._stop,), name=name, daemon=True)
+            for name, follower in (("feedback", feedback), ("health", health))
+        ]
+
+    def start(self) -> None:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End; a thread that waits for a server that is away is left behind, and ends with the process."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(timeout=0.5)
+
+
+class WorkflowRounds:
+    """Looks at the alerts whose revisions were made since the last round."""
+
+    def __init__(self, desk: Desk, clock: Callable[[], int] = now_ms) -> None:
+        self._desk, self._since = desk, to_rfc3339(clock() - LOOK_BACK_MS)
+
+    def __call__(self) -> None:
+        """One round."""
+        self._since = max(self._since, to_rfc3339(from_rfc3339(self._desk.keep(self._since)) - OVERLAP_MS))
+
+
+class FindingSender:
+    """Hands findings to the broker, one at a time, each acknowledged.
+
+    Args:
+        connect: makes the producer, at the first finding and after a failure.
+    """
+
+    def __init__(self, connect: Callable[[], Any]) -> None:
+        self._connect = connect
+        self._producer: Any = None
+
+    def send(self, finding: Finding) -> None:
+        """Send one to its member.
+
+        Raises:
+            ConnectionError_: the broker did not acknowledge it.
+        """
+        topic = FINDINGS_PREFIX + finding.member
+        try:
+            self._producer = self._producer or self._connect()
+            value = finding.model_dump_json().encode()
+            self._producer.send(topic, key=finding.id.encode(), value=value).get(timeout=15)
+        except KafkaError as error:
+            self._producer = None
+            raise ConnectionError_(f"kafka {topic}", f"did not take a finding ({type(error).__name__})") from error
+
+
+def hear(desk: MemberDesk, record: TopicRecord) -> None:
+    """Take one answer of a member; what is none is told in the log, with its place, and left where it is.
+
+    Raises:
+        ConnectionError_: it cannot be kept now, and must be read again.
+    """
+    member = record.topic.removeprefix(FEEDBACK_PREFIX)
+    place = f"{record.topic}/{record.partition}/{record.offset}"
+    raw = record.value or b""
+    if len(raw) > MAX_ANSWER_BYTES:
+        log.warning("dashboard.feedback_refused", place=place, why=f"{len(raw)} bytes; at most {MAX_ANSWER_BYTES}")
+        return
+    try:
+        desk.answer(member, Answer.model_validate_json(raw), f"{member} (feed)")
+    except ValidationError as error:
+        why = printable(error.errors(include_url=False)[0]["msg"])[:200]
+        log.warning("dashboard.feedback_refused", place=place, why=why)
+    except Unknown as error:
+        log.warning("dashboard.feedback_refused", place=place, why=f"no such finding: {printable(str(error))[:80]}")
+
+
+def keep_going(name: str, work: Callable[[], None], stop: threading.Event) -> None:
+    """Do the work again and again, each few seconds; a failure is logged and the next round tries again."""
+    while not stop.wait(ROUND_SECONDS):
+        try:
+            work()
+        except (ConnectionError_, Conflict) as error:
+            log.warning("dashboard.round_waits", work=name, why=str(error))
+        except Exception:
+            log.exception("dashboard.round_failed", work=name)

@@ -1,0 +1,158 @@
+"""The analysts' desk: reads and writes workflows, so that nobody overwrites anybody."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol
+
+from connectors.alert_index import MAX_FOUND, AlertQuery, Found
+from connectors.documents import Conflict, Documents, Kind, Stored, Version
+from dashboard.triage import Wish, fresh, granted, inherited, key_of, reopened
+from schemas.alert import Alert
+from schemas.times import now_ms, to_rfc3339
+from schemas.workflow import Status, Workflow, WorkflowDocument
+
+WORKFLOW: Final = Kind("workflow-alerts", WorkflowDocument)
+_TRIES: Final = 5
+_KEEP_SECONDS: Final = 1.0
+"""How long the ids of a status are remembered: fifty screens ask for the same."""
+
+
+class Alerts(Protocol):
+    """Where the desk reads alerts."""
+
+    def find(self, query: AlertQuery) -> Found:
+        """Alerts that fit the query."""
+
+    def get(self, alert_id: str) -> Alert | None:
+        """One alert as it stands now."""
+
+
+class Desk:
+    """Workflows by alert.
+
+    Args:
+        documents: where they are kept.
+        alerts: where alerts are read.
+        clock: ms since 1970.
+    """
+
+    def __init__(self, documents: Documents, alerts: Alerts, clock: Callable[[], int] = now_ms) -> None:
+        self._documents, self._alerts, self._clock = documents, alerts, clock
+        self._ids: dict[tuple[tuple[str, tuple[str, ...]], ...], tuple[float, list[str]]] = {}
+
+    def of(self, alert: Alert) -> Workflow:
+        """The alert's workflow; a fresh one if nobody touched it."""
+        return self._read(alert)[0]
+
+    def of_many(self, alerts: Sequence[Alert]) -> dict[str, Workflow]:
+        """Alert id -> workflow, fresh where nobody touched it."""
+        found = self._documents.get_many(WORKFLOW, [alert.id for alert in alerts])
+        at = self._now()
+        return {a.id: workflow_of(found[a.id]) if a.id in found else fresh(a, at) for a in alerts}
+
+    def grant(self, alert: Alert, wish: Wish, who: str) -> Workflow:
+        """Do what the person wishes.
+
+        Raises:
+            Outdated: somebody else changed it first; holds what they did.
+            Refused: it makes no sense now.
+        """
+        return self.change(alert, lambda workflow: granted(workflow, wish, alert, who, self._now()))
+
+    def change(self, alert: Alert, how: Callable[[Workflow], Workflow]) -> Workflow:
+        """Write what `how` makes of the workflow; asks it again if another write came first."""
+        for _ in range(_TRIES):
+            workflow, version = self._read(alert)
+            after = how(workflow)
+            if after == workflow:
+                return after
+            try:
+                self._write(after, version)
+            except Conflict:
+                continue
+            return after
+        raise Conflict(alert.id)
+
+    def ids(self, *, statuses: Iterable[Status] = (), assignee: str = "", tag: str = "") -> list[str]:
+        """Ids of touched alerts, written last first."""
+        wanted = {"status": tuple(map(str, sorted(statuses))), "assignee": (assignee,), "tags": (tag,)}
+        where = {f"workflow.{name}": values for name, values in wanted.items() if any(values)}
+        asked = tuple(where.items())
+        made, ids = self._ids.get(asked, (0.0, []))
+        if time.monotonic() - made > _KEEP_SECONDS:
+            ids = self._documents.ids(WORKFLOW, where)
+            self._ids[asked] = (time.monotonic(), ids)
+        return ids
+
+    def counts(self, field: str) -> dict[str, int]:
+        """How many touched alerts hold each value of a workflow field."""
+        return self._documents.counts(WORKFLOW, f"workflow.{field}", {})
+
+    def precedents(self, alert: Alert, limit: int = 10) -> list[Workflow]:
+        """How this rule was closed before; those with the same key first, then the latest."""
+        where = {"workflow.rule": (alert.rule.uuid,), "workflow.status": ("closed",)}
+        found = [workflow_of(one) for one in self._documents.find(WORKFLOW, where, limit=200)]
+        key = key_of(alert)
+        others = [workflow for workflow in found if workflow.id != alert.id]
+        others.sort(key=lambda workflow: workflow.key != key)
+        return others[:limit]
+
+    def keep(self, since: str) -> str:
+        """The centre's own work: reopen what a new institution joined, move what was superseded.
+
+        Args:
+            since: RFC 3339; alerts whose revision was made then or later are looked at.
+
+        Returns:
+            When the newest of them was made: where the next round begins.
+        """
+        while True:
+            query = AlertQuery(made_since=since, order="made", limit=MAX_FOUND)
+            alerts = self._alerts.find(query).alerts
+            touched = self._documents.get_many(WORKFLOW, [alert.id for alert in alerts])
+            for alert in alerts:
+                if alert.id in touched:
+                    self._keep_one(alert, workflow_of(touched[alert.id]))
+            newest = alerts[-1].event.created if alerts else since
+            if len(alerts) < MAX_FOUND or newest == since:
+                return newest
+            since = newest
+
+    def _keep_one(self, alert: Alert, workflow: Workflow) -> None:
+        successor_id = alert.jointsoc.alert.superseded_by
+        if alert.jointsoc.alert.state == "superseded" and successor_id:
+            successor = self._alerts.get(successor_id)
+            if successor is not None and workflow.moved_to is None:
+                self._move(alert, successor)
+        elif reopened(workflow, alert, self._now()) is not None:
+            self.change(alert, lambda now: reopened(now, alert, self._now()) or now)
+
+    def _move(self, old: Alert, new: Alert) -> None:
+        """The successor first: if the second write fails, the next round finds the old one unmoved and repeats."""
+        before = self.of(old)
+
+        def take(workflow: Workflow) -> Workflow:
+            if any(entry.deed == "moved" and entry.why == f"from {old.id}" for entry in workflow.history):
+                return workflow
+            return inherited(before, workflow, new, self._now())[1]
+
+        self.change(new, take)
+        self.change(old, lambda workflow: inherited(workflow, fresh(new, self._now()), new, self._now())[0])
+
+    def _read(self, alert: Alert) -> tuple[Workflow, Version | None]:
+        stored = self._documents.get(WORKFLOW, alert.id)
+        return (workflow_of(stored), stored.version) if stored else (fresh(alert, self._now()), None)
+
+    def _write(self, workflow: Workflow, version: Version | None) -> None:
+        self._documents.put(WORKFLOW, workflow.id, WorkflowDocument(workflow=workflow).model_dump(mode="json"), version)
+        self._ids.clear()
+
+    def _now(self) -> str:
+        return to_rfc3339(self._clock())
+
+
+def workflow_of(stored: Stored) -> Workflow:
+    """The workflow a stored document holds."""
+    return WorkflowDocument.model_validate(stored.body).workflow

@@ -1,0 +1,140 @@
+"""Who reports, who is silent, and in which of the two ways; and whether every record is accounted for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import structlog
+from pydantic import ValidationError
+
+from connectors.topic_follower import TopicRecord
+from schemas.health import HEALTH_PREFIX, Heartbeat, PartitionAccount, health_from_json
+from schemas.member import Member, member_of_topic
+
+log = structlog.get_logger()
+
+SILENT_AFTER_MS: Final = 3 * 60_000
+"""Heartbeats come each minute: three missing ones are no accident."""
+QUIET_AFTER_MS: Final = 15 * 60_000
+"""Without an event for so long although the forwarder lives: its sources stopped."""
+
+Health = Literal["reporting", "no_heartbeat", "no_events", "unknown", "disabled"]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberLine:
+    """One member, now.
+
+    Attributes:
+        heartbeat: ms since 1970 of the last one; None: never.
+        events: ms since 1970 when lines were last counted; None: not since this process looks.
+        lines: read from it since the job began.
+        late: how many of them came too late to be correlated.
+        dead: how many of them became dead letters.
+        waiting: bytes in the forwarder's spool.
+    """
+
+    member: Member
+    health: Health
+    heartbeat: int | None = None
+    events: int | None = None
+    lines: int = 0
+    late: int = 0
+    dead: int = 0
+    waiting: int = 0
+    agent: str = ""
+    error: str = ""
+
+
+@dataclass(slots=True)
+class _Beat:
+    at: int
+    beat: Heartbeat
+
+
+@dataclass(slots=True)
+class _Account:
+    at: int
+    """When it last counted a new line."""
+    account: PartitionAccount
+
+
+class HealthBoard:
+    """The newest heartbeat of each member and the newest account of each partition; append times are the clock."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._beats: dict[str, _Beat] = {}
+        self._accounts: dict[tuple[str, int], _Account] = {}
+        self.newest = 0
+        """Append time of the newest message, ms; 0: none yet."""
+
+    def take(self, record: TopicRecord) -> None:
+        """Take one message of a health topic; whose heartbeat it is, the topic tells."""
+        try:
+            message = health_from_json(record.value or b"")
+        except ValidationError:
+            log.warning("dashboard.health_unreadable", place=f"{record.topic}/{record.partition}/{record.offset}")
+            return
+        with self._lock:
+            self.newest = max(self.newest, record.timestamp)
+            if isinstance(message, Heartbeat):
+                member = record.topic.removeprefix(HEALTH_PREFIX)
+                known = self._beats.get(member)
+                if known is None or record.timestamp >= known.at:
+                    self._beats[member] = _Beat(record.timestamp, message)
+            elif isinstance(message, PartitionAccount):
+                self._count(message, record.timestamp)
+
+    def lines(self, members: Iterable[Member], now: int) -> list[MemberLine]:
+        """One line for each member; those that need a person come first."""
+        with self._lock:
+            lines = [self._line(member, now) for member in members]
+        order = ("no_heartbeat", "no_events", "unknown", "reporting", "disabled")
+        return sorted(lines, key=lambda line: (order.index(line.health), line.member.id))
+
+    def accounts(self) -> list[PartitionAccount]:
+        """The job's newest account of each partition."""
+        with self._lock:
+            return [entry.account for _, entry in sorted(self._accounts.items())]
+
+    def _count(self, account: PartitionAccount, at: int) -> None:
+        place = (account.topic, account.partition)
+        known = self._accounts.get(place)
+        if known is None:
+            # The first account seen may be old news: its lines date from when the job began.
+            self._accounts[place] = _Account(at if account.lines else 0, account)
+        else:
+            grew = account.lines != known.account.lines
+            self._accounts[place] = _Account(at if grew else known.at, account)
+
+    def _line(self, member: Member, now: int) -> MemberLine:
+        beat = self._beats.get(member.id)
+        own = [entry for (topic, _), entry in self._accounts.items() if member_of_topic(topic) == member.id]
+        events = max((entry.at for entry in own), default=0) or None
+        return MemberLine(
+            member,
+            _health(member, beat.at if beat else None, events, now),
+            beat.at if beat else None,
+            events,
+            sum(entry.account.lines for entry in own),
+            sum(entry.account.late for entry in own),
+            sum(entry.account.dead for entry in own),
+            beat.beat.spool_bytes if beat else 0,
+            beat.beat.agent if beat else "",
+            beat.beat.last_error if beat else "",
+        )
+
+
+def _health(member: Member, heartbeat: int | None, events: int | None, now: int) -> Health:
+    if not member.enabled:
+        return "disabled"
+    if heartbeat is None and events is None:
+        return "unknown"
+    if heartbeat is None or now - heartbeat > SILENT_AFTER_MS:
+        # Ordinary shippers send no heartbeat: fresh events are a sign of life too.
+        return "reporting" if events is not None and now - events <= SILENT_AFTER_MS else "no_heartbeat"
+    return "reporting" if events is not None and now - events <= QUIET_AFTER_MS else "no_events"

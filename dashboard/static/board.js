@@ -1,0 +1,17 @@
+/* A board: numbers and words change in place; new lines and another order come when the page is loaded again. */
+"use strict";
+(() => {
+  const board = $("#main");
+  const cells = new Map([...document.querySelectorAll("[data-cell]")].map((cell) => [cell.dataset.cell, cell]));
+  poll(() => `/api/boards/${board.dataset.board}`, (data) => {
+    for (const [name, [text, css]] of Object.entries(data.cells)) {
+      const cell = cells.get(name);
+      if (cell && cell.textContent !== text) {
+        cell.textContent = text;
+        cell.classList.add("changed");
+        setTimeout(() => cell.classList.remove("changed"), 2000);
+      }
+      for (const styled of document.querySelectorAll(`[data-class="${CSS.escape(name)}"]`)) if (css) styled.className = css;
+    }
+  });
+})();

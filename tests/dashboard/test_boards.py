@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from dashboard.boards import FEW, age_rows, balance, latencies, rule_lines, tactic_cells
+from dashboard.health_board import QUIET_AFTER_MS, SILENT_AFTER_MS, HealthBoard
+from schemas.health import Heartbeat, InputCounters, PartitionAccount
+from schemas.member import Member
+from schemas.times import now_ms, to_rfc3339
+from tests.alert_samples import MINUTE, NOON, make_alert, stories
+from tests.dashboard.index_double import IndexDouble, log_in, open_site
+
+KESTREL = Member(id="kestrel-bank", name="Kestrel Bank")
+
+
+def message(topic: str, at: int, body: Any) -> Any:
+    return SimpleNamespace(topic=topic, partition=0, offset=0, timestamp=at, value=body.to_json())
+
+
+def heartbeat(at: int, member: str = "kestrel-bank") -> Any:
+    beat = Heartbeat(
+        timestamp=to_rfc3339(at), member=member, agent="1", inputs=[InputCounters(name="a")], spool_bytes=9
+    )
+    return message("health.kestrel-bank", at, beat)
+
+
+def account(at: int, lines: int, dead: int = 0) -> Any:
+    body = PartitionAccount(
+        timestamp=to_rfc3339(at), topic="events.kestrel-bank", partition=0, next_offset=lines,
+        lines=lines, evaluated=lines - dead, dead=dead, late=2,
+    )  # fmt: skip
+    return message("health", at, body)
+
+
+def health(board: HealthBoard, now: int, member: Member = KESTREL) -> str:
+    return board.lines([member], now)[0].health
+
+
+def test_the_two_kinds_of_silence_are_told_apart() -> None:
+    board = HealthBoard()
+    assert health(board, NOON) == "unknown"
+    board.take(heartbeat(NOON))
+    board.take(account(NOON, 5))
+    assert health(board, NOON + 1000) == "reporting"
+    assert health(board, NOON + SILENT_AFTER_MS + 1) == "no_heartbeat"
+    later = NOON + QUIET_AFTER_MS + 1
+    board.take(heartbeat(later))
+    board.take(account(later, 5))
+    assert health(board, later) == "no_events", "an account without new lines is no event"
+    board.take(account(later, 6))
+    assert health(board, later) == "reporting"
+    assert health(board, later, KESTREL.model_copy(update={"enabled": False})) == "disabled"
+
+
+def test_a_shipper_without_heartbeats_reports_by_its_events() -> None:
+    board = HealthBoard()
+    board.take(account(NOON, 5))
+    assert health(board, NOON + 1000) == "reporting"
+    assert health(board, NOON + QUIET_AFTER_MS) == "no_heartbeat"
+
+
+def test_whose_heartbeat_it_is_the_topic_tells_and_an_older_one_changes_nothing() -> None:
+    board = HealthBoard()
+    board.take(heartbeat(NOON, member="someone-else"))
+    board.take(heartbeat(NOON - 60_000))
+    (line,) = board.lines([KESTREL], NOON)
+    assert (line.heartbeat, line.waiting) == (NOON, 9)
+
+
+def test_what_is_no_health_message_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    board = HealthBoard()
+    for value in (None, b"", b"{", b'{"kind":"heartbeat"}'):
+        board.take(SimpleNamespace(topic="health.x", partition=0, offset=3, timestamp=NOON, value=value))  # type: ignore[arg-type]
+    assert board.newest == 0
+    assert "health.x/0/3" in capsys.readouterr().out
+
+
+def test_who_needs_a_person_comes_first() -> None:
+    board = HealthBoard()
+    board.take(heartbeat(NOON))
+    board.take(account(NOON, 5))
+    other = Member(id="aurora-bank", name="Bank Aurora")
+    assert [line.member.id for line in board.lines([KESTREL, other], NOON)] == ["aurora-bank", "kestrel-bank"]
+
+
+def test_the_balance_shows_what_is_neither_evaluated_nor_dead() -> None:
+    board = HealthBoard()
+    board.take(account(NOON, 10, dead=3))
+    assert balance(board.accounts()).difference == 0
+    lost = board.accounts()[0].model_copy(update={"evaluated": 6})
+    assert balance([lost]).difference == 1
+
+
+def test_rules_are_ordered_by_what_fired_and_precision_needs_a_few_answers() -> None:
+    rules = [("a", "A", "high"), ("b", "B", "low"), ("c", "C", "low")]
+    lines = rule_lines(rules, {"b": 7, "x": 1}, {"b": {"confirmed": FEW - 1}, "a": {"confirmed": 3, "false_alarm": 2}})
+    assert [(line.id, line.fired, line.precision) for line in lines] == [
+        ("b", 7, None), ("x", 1, None), ("a", 0, 60), ("c", 0, None),
+    ]  # fmt: skip
+
+
+def test_tactics_come_from_tags_and_alerts() -> None:
+    tags = [("attack.credential-access", "attack.t1110.004"), ("attack.credential_access", "attack.s0001", "cve.1")]
+    cells = tactic_cells(tags, {"impact": 2})
+    assert [(cell.name, cell.fired, cell.rules) for cell in cells] == [("credential-access", 0, 2), ("impact", 2, 0)]
+
+
+def test_ages_are_counted_in_the_first_column_they_fit() -> None:
+    waiting = [
+        make_alert(start=NOON - minutes * MINUTE, spread=(("a-bank", 0, 0, 1),)) for minutes in (1, 61, 241, 99_999)
+    ]
+    high = next(row for row in age_rows(waiting, NOON) if row.level == "high")
+    assert high.counts == (1, 1, 1, 0, 1)
+
+
+def test_latency_is_measured_on_alerts_made_on_arrival_only() -> None:
+    assert latencies([make_alert(), make_alert(state="settled")]) == [1200]
+
+
+@pytest.fixture
+def analyst(tmp_path: Path) -> TestClient:
+    client = open_site(tmp_path, IndexDouble(stories(now_ms())))
+    log_in(client, tmp_path)
+    return client
+
+
+@pytest.mark.parametrize("name", ["members", "rules", "operations"])
+def test_every_cell_of_a_board_is_on_its_page_and_kept_up_to_date(analyst: TestClient, name: str) -> None:
+    site = analyst.app.state.site  # type: ignore[attr-defined]
+    site.health.take(heartbeat(now_ms()))
+    page = analyst.get(f"/{name}").text
+    update = analyst.get(f"/api/boards/{name}").json()
+    assert update["cells"]
+    missing = [cell for cell in update["cells"] if f'data-cell="{cell}"' not in page]
+    assert missing == []
+
+
+def test_boards_without_their_index_say_so(analyst: TestClient) -> None:
+    analyst.app.state.site.index.away = True  # type: ignore[attr-defined]
+    assert analyst.get("/rules").status_code == 503
+    assert analyst.get("/operations").status_code == 503
+    assert analyst.get("/members").status_code == 200
+    assert analyst.get("/api/boards/rules").status_code == 503
+    assert analyst.get("/api/boards/none").status_code == 404
