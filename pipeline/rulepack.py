@@ -16,10 +16,11 @@ from typing import Any, Final
 import msgspec
 
 from pipeline.correlate.chaining import referred_by
+from pipeline.correlate.federation_block import is_enabled
 from pipeline.correlate.rule import Correlation, compile_correlations
 from pipeline.detect.compile import compile_detections
 from pipeline.detect.load import load_documents
-from pipeline.detect.placeholders import Placeholders
+from pipeline.detect.placeholders import Placeholders, with_lists
 from pipeline.detect.plan import DetectionPlan
 from schemas.errors import ConfigError, RuleError
 from schemas.member import Member, MemberRegistry
@@ -104,11 +105,11 @@ def build_pack(
     """Compile rule files and folders with a member registry.
 
     Args:
-        paths: files and folders of detections, correlations and filters.
+        paths: files and folders of detections, correlations and filters; disabled correlations are left out.
         registry: the members.
         skip_unsupported: leave out detections and filters that cannot be honoured instead of failing; correlations
             always must be.
-        placeholders: values for `expand`.
+        placeholders: values for `expand`, instead of or beside those of `*.lists.yml` files in the folders.
         on_progress: told how many documents are compiled, and of how many.
         on_problem: told of every rule left out.
         on_too_few: told of each correlation that wants more corporate groups than there are, and is left out until
@@ -120,7 +121,9 @@ def build_pack(
     """
     problems: list[RuleError] = []
     documents = load_documents(paths, problems=problems if skip_unsupported else None)
-    compiled = compile_detections(documents, placeholders=placeholders, on_progress=on_progress)
+    documents = [one for one in documents if one.kind != "correlation" or is_enabled(one)]
+    values = with_lists(paths, placeholders)
+    compiled = compile_detections(documents, placeholders=values, on_progress=on_progress)
     problems += compiled.problems
     if problems and not skip_unsupported:
         raise problems[0]

@@ -121,7 +121,12 @@ def _load(
     else:
         with rule_progress() as progress:
             pack = build_pack(
-                paths, registry, skip_unsupported=skip_unsupported, on_progress=progress, on_problem=tell_problem
+                paths,
+                registry,
+                skip_unsupported=skip_unsupported,
+                on_progress=progress,
+                on_problem=tell_problem,
+                on_too_few=tell_problem,
             )
     if not registry.members:
         registry = registry_of(sources)

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from pipeline.detect.compile import compile_detections
 from pipeline.detect.load import load_documents
-from pipeline.detect.placeholders import load_placeholders
+from pipeline.detect.placeholders import load_placeholders, with_lists
 from pipeline.detect.plan import DetectionPlan
 from pipeline.rulepack import is_pack, read_pack
 from schemas.errors import RuleError
@@ -54,7 +54,7 @@ def load_plans(
     if files:
         problems: list[RuleError] = []
         documents = load_documents(files, problems=problems if skip_unsupported else None)
-        values = load_placeholders(placeholders) if placeholders else None
+        values = with_lists(files, load_placeholders(placeholders) if placeholders else None)
         with rule_progress() as progress:
             compiled = compile_detections(documents, placeholders=values, on_progress=progress)
         problems += compiled.problems

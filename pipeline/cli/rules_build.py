@@ -42,6 +42,7 @@ def build(
             placeholders=load_placeholders(placeholders) if placeholders else None,
             on_progress=progress,
             on_problem=tell_problem,
+            on_too_few=tell_problem,
         )
     pack.write(output)
     click.echo(f"{output}: version {pack.version}", err=True)

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from pipeline.detect.load import read_documents, rule_files
+from pipeline.detect.placeholders import Placeholders, with_lists
 from pipeline.workbench.check_all import check_all
 from pipeline.workbench.check_file import FileReport, check_file
 from pipeline.workbench.findings import Finding, Summary
@@ -35,7 +36,7 @@ class Checked(NamedTuple):
 def check_rules(
     paths: Sequence[Path],
     registry: MemberRegistry,
-    placeholders: dict[str, tuple[str, ...]],
+    placeholders: Placeholders,
     *,
     memory: Path | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
@@ -45,28 +46,29 @@ def check_rules(
     Args:
         paths: rule files and folders.
         registry: the members; may be empty.
-        placeholders: values for `expand`.
+        placeholders: values for `expand`, beside those of `*.lists.yml` files.
         memory: file with what earlier checks found, by content; read, and written anew.
         on_progress: told how many files are done, and of how many.
 
     Raises:
         ConfigError: a path that is not there.
     """
+    values = with_lists(paths, placeholders)
     known = _recall(memory)
     reports: dict[str, FileReport] = {}
     others: list[RuleDocument] = []
     files = rule_files(paths)
-    seed = blake2b(repr((_release(), sorted(placeholders.items()))).encode(), digest_size=16).digest()
+    seed = blake2b(repr((_release(), sorted(values.items()))).encode(), digest_size=16).digest()
     for done, path in enumerate(files, 1):
         key = blake2b(str(path).encode() + b"\0" + path.read_bytes(), key=seed, digest_size=16).hexdigest()
-        report = reports[key] = known.get(key) or check_file(path, placeholders)
+        report = reports[key] = known.get(key) or check_file(path, values)
         if report.others and not any(one.severity == "error" for one in report.findings):
             others += (one for one in read_documents(path) if one.kind != "detection")
         on_progress(done, len(files))
     _remember(memory, reports, known)
     found = [finding for report in reports.values() for finding in report.findings]
     detections: list[Summary] = [one for report in reports.values() for one in report.detections]
-    found += check_all(detections, others, registry, placeholders)
+    found += check_all(detections, others, registry, values)
     return Checked(found, sum(report.documents for report in reports.values()), len(files))
 
 

@@ -11,7 +11,7 @@ from pipeline.correlate.chaining import referred_by
 from pipeline.correlate.rule import Correlation, compile_correlations
 from pipeline.detect.compile import compile_detections
 from pipeline.detect.load import load_documents
-from pipeline.detect.placeholders import Placeholders
+from pipeline.detect.placeholders import Placeholders, with_lists
 from pipeline.detect.plan import DetectionPlan
 from pipeline.rulepack import RulePack, detection_ids
 from schemas.errors import ConfigError, RuleError, printable
@@ -34,7 +34,7 @@ class RuleSet:
 
     def __init__(self, paths: Sequence[Path], placeholders: Placeholders | None = None) -> None:
         self.documents = load_documents(paths)
-        compiled = compile_detections(self.documents, placeholders=placeholders)
+        compiled = compile_detections(self.documents, placeholders=with_lists(paths, placeholders))
         if compiled.problems:
             raise compiled.problems[0]
         self.detections = {plan.id: plan for plan in compiled.plans}

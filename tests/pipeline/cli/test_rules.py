@@ -121,3 +121,53 @@ def test_explain_of_a_record_that_is_not_there_ends_with_3(rules: Path, tmp_path
     event = tmp_path / "event.json"
     event.write_text("{}")
     assert run("explain", rules / "login.yml", event, "--record", 2) == 3
+
+
+CORRELATION = """\
+title: Guessing at many
+id: 00000009-0000-4000-8000-000000000000
+name: guessing
+correlation: {type: event_count, rules: [login_failed], group-by: [source.ip], timespan: 1h, condition: {gte: 2}}
+federation: {enabled: false, min_organizations: 2}
+"""
+
+
+def test_a_disabled_correlation_is_listed_as_such_and_left_out_of_packs(
+    rules: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (rules / "guessing.yml").write_text(CORRELATION)
+    pack = tmp_path / "rules.pack"
+    assert run("list", rules) == 0
+    assert "Guessing at many (disabled)" in capfd.readouterr().out
+    assert run("build", rules, "-o", pack) == 0
+    assert "1 detections, 0 correlations" in capfd.readouterr().err
+    (rules / "guessing.yml").write_text(CORRELATION.replace("false", "true"))
+    assert run("build", rules, "-o", pack) == 0
+    capfd.readouterr()
+    assert run("list", "--format", "json", pack) == 0
+    assert [row["kind"] for row in json.loads(capfd.readouterr().out)] == ["detection", "correlation"]
+
+
+def test_enabled_is_yes_or_no(rules: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (rules / "guessing.yml").write_text(CORRELATION.replace("false", "later"))
+    assert run("build", rules, "-o", rules / "rules.pack") == 2
+    assert "guessing.yml:5: not yes or no; got later; expected true or false" in capfd.readouterr().err
+
+
+def test_a_correlation_for_more_groups_than_there_are_waits(
+    rules: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (rules / "guessing.yml").write_text(CORRELATION.replace("false", "true"))
+    (tmp_path / "members.yml").write_text("members: [{id: kestrel-bank, name: Kestrel Bank}]\n")
+    assert run("build", rules, "--members", tmp_path / "members.yml", "-o", tmp_path / "rules.pack") == 0
+    assert "more corporate groups than there are members" in capfd.readouterr().err
+
+
+def test_lists_beside_the_rules_fill_placeholders(rules: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (rules / "login.yml").write_text(RULE.replace("event.outcome: failure", "user.name|expand: '%people%'"))
+    assert run("build", rules, "-o", rules.parent / "rules.pack") == 2
+    (rules / "people.lists.yml").write_text("people: [kim, 'lee*']\n")
+    assert run("build", rules, "-o", rules.parent / "rules.pack") == 0
+    (rules / "more.lists.yml").write_text("people: [ann]\n")
+    assert run("build", rules, "-o", rules.parent / "rules.pack") == 3
+    assert "another list has this name" in capfd.readouterr().err
