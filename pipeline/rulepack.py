@@ -78,13 +78,17 @@ class RulePack:
         """Member id -> corporate group."""
         return self._registry.groups()
 
+    def fingerprints(self) -> dict[str, str]:
+        """Correlation id -> fingerprint of what decides when it fires."""
+        return {correlation.id: correlation.fingerprint for correlation in self.correlations}
+
     def to_bytes(self) -> bytes:
         """The pack as it is stored."""
         return MAGIC + self.version.encode() + b"\n" + self._payload
 
     def write(self, path: Path) -> None:
         """Write the pack, whole or not at all."""
-        draft = path.with_name(path.name + ".draft")
+        draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
         with draft.open("wb") as file:
             file.write(self.to_bytes())
             file.flush()
@@ -109,7 +113,7 @@ def build_pack(
         registry: the members.
         skip_unsupported: leave out detections and filters that cannot be honoured instead of failing; correlations
             always must be.
-        placeholders: values for `expand`, instead of or beside those of `*.lists.yml` files in the folders.
+        placeholders: values for `expand`, instead of or beside those of `*.lists.yaml` files in the folders.
         on_progress: told how many documents are compiled, and of how many.
         on_problem: told of every rule left out.
         on_too_few: told of each correlation that wants more corporate groups than there are, and is left out until

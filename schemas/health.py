@@ -1,4 +1,4 @@
-"""What the health topics carry: forwarders' heartbeats and the job's account of every record it read.
+"""What the health topics carry: forwarders' heartbeats, and the job's accounts of all it read, left out and uses.
 
 The job writes `health`. Each member writes `health.<member>` and no other: whose heartbeat it is, the topic tells.
 """
@@ -54,6 +54,17 @@ class Heartbeat(_Health):
     clock_offset: int | None = Field(default=None, description="ms the member's clock is ahead of the broker's")
 
 
+class NotCounted(BaseModel):
+    """Matched events, or parts of them, that a correlation could not count."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(description="missing_group_key, excess_values, not_a_number, negative_value, bad_weight")
+    correlation: str
+    field: str
+    count: int
+
+
 class PartitionAccount(_Health):
     """What became of everything read from one partition, since the beginning; a newer one replaces an older one.
 
@@ -73,21 +84,31 @@ class PartitionAccount(_Health):
     late: int = Field(default=0, description="evaluated, but too old to be correlated in the stream")
     clock_ahead: int = Field(default=0, description="evaluated with the append time for its own")
     dead: int = 0
+    not_counted: list[NotCounted] = Field(default=[], description="what correlations left out, by reason")
+
+
+class ShardAccount(_Health):
+    """What one shard of the correlations did not use or keep, since the beginning; a newer one replaces an older."""
+
+    kind: Literal["shard"] = "shard"
+    shard: int
+    counters: dict[str, int] = Field(description="the counters of `pipeline.correlate.shard`, and `outdated_hits`")
+    refused_hits: dict[str, int] = Field(default={}, description="correlation -> hits beyond its budget of groups")
 
 
 class PackReport(_Health):
-    """A worker of the job took another rule pack, or refused one."""
+    """Which rule pack a worker of the job uses: said when it changes or is refused, and repeated while records come."""
 
     kind: Literal["pack"] = "pack"
     stage: Literal["detect", "correlate"]
-    worker: str = Field(description="host, process, and which of the process's workers")
+    worker: str = Field(description="stage and number of the subtask: `detect/0`")
     version: str = Field(description="the pack in force")
     detections: int = 0
     correlations: int = 0
     refused: str = Field(default="", description="why the newest pack file is not in force")
 
 
-AnyHealth = Heartbeat | PartitionAccount | PackReport
+AnyHealth = Heartbeat | PartitionAccount | ShardAccount | PackReport
 HealthMessage = Annotated[AnyHealth, Field(discriminator="kind")]
 _adapter: TypeAdapter[AnyHealth] = TypeAdapter(HealthMessage)
 

@@ -9,13 +9,14 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from pipeline.jobs.active_pack import FixedPack, PackSource
+from pipeline.jobs.active_pack import FixedPack, PackFile, PackSource, Stage
 from pipeline.jobs.detect_stage import DetectStage, Record
 from pipeline.jobs.keyed_stage import KeyedStage
-from pipeline.jobs.message import address_of, encode
-from pipeline.rulepack import RulePack, build_pack
+from pipeline.jobs.message import Passing, address_of, encode
+from pipeline.rulepack import RulePack, build_pack, read_pack
 from schemas.alert import Alert, alert_from_json
 from schemas.dead_letter import DeadLetter
+from schemas.health import AnyHealth, health_from_json
 from schemas.member import MemberRegistry
 from schemas.tick import Tick, encode_tick
 
@@ -35,18 +36,36 @@ class Arrival(NamedTuple):
 
 
 class LocalCentre:
-    """Takes events as the broker would deliver them, keeps the newest revision of every alert."""
+    """Takes events as the broker would deliver them, keeps the newest revision of every alert.
 
-    def __init__(self, pack: RulePack | PackSource, keyed_pack: PackSource | None = None) -> None:
-        packs = FixedPack(pack) if isinstance(pack, RulePack) else pack
-        self._state = _State()
-        self._detect = DetectStage(packs, LATENESS)
-        self._keyed = KeyedStage(keyed_pack or packs, LATENESS, self._state)
-        self._topics = [member.topic for member in packs.pack.members()]
+    Args:
+        pack: the rules and members; as a path, an active pack that may be replaced while events come.
+    """
+
+    def __init__(self, pack: RulePack | Path) -> None:
+        self.state = MemoryState()
+        self._pack = pack
+        self._batches = 0
+        self.restart()
+        self._topics = [member.topic for member in (read_pack(pack) if isinstance(pack, Path) else pack).members()]
         self._offsets: defaultdict[str, int] = defaultdict(int)
         self._newest = 0
         self.alerts: dict[str, Alert] = {}
         self.dead: list[DeadLetter] = []
+        self.health: dict[str, AnyHealth] = {}
+        """The newest message of each key."""
+
+    def restart(self) -> None:
+        """Let the workers go, as a crash would; new ones go on from the state."""
+        self._detect = DetectStage(self._packs("detect"), LATENESS)
+        self._keyed = KeyedStage(self._packs("correlate"), LATENESS, self.state)
+
+    def _packs(self, stage: Stage) -> PackSource:
+        return (
+            FixedPack(self._pack)
+            if isinstance(self._pack, RulePack)
+            else PackFile(self._pack, stage, clock=lambda: self._batches)
+        )
 
     def take(self, arrivals: Iterable[Arrival]) -> None:
         """One batch, in the order given."""
@@ -78,18 +97,24 @@ class LocalCentre:
         return Record(value, topic, 0, offset, appended, tick)
 
     def _process(self, records: list[Record]) -> None:
+        self._batches += 1  # also the workers' clock: they look at their pack before every batch
         for message in self._detect.process(records):
             data = encode(message)
-            self._state.current = address_of(data)
-            passings, _ = self._keyed.process(self._state.current, data)
+            self.state.current = address_of(data)
+            passings, report = self._keyed.process(self.state.current, data)
             for passing in passings:
-                self._keep(passing.topic, passing.value)
+                self._keep(passing)
+            for passing in self._keyed.report(self.state.current, self._newest) if report else ():
+                self._keep(passing)
 
-    def _keep(self, topic: str, value: bytes) -> None:
-        if topic == "dead-letters":
-            self.dead.append(DeadLetter.model_validate_json(value))
+    def _keep(self, passing: Passing) -> None:
+        if passing.topic == "dead-letters":
+            self.dead.append(DeadLetter.model_validate_json(passing.value))
             return
-        alert = alert_from_json(value)
+        if passing.topic == "health":
+            self.health[passing.key] = health_from_json(passing.value)
+            return
+        alert = alert_from_json(passing.value)
         known = self.alerts.get(alert.id)
         if known is None or known.jointsoc.alert.revision <= alert.jointsoc.alert.revision:
             self.alerts[alert.id] = alert
@@ -100,7 +125,7 @@ def build_our_pack(registry: MemberRegistry) -> RulePack:
     return build_pack([RULES], registry)
 
 
-class _State:
+class MemoryState:
     """Keyed state: a dict for each address."""
 
     def __init__(self) -> None:

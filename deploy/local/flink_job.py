@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ SUBMITTER: Final = "job-submit"
 _SUBMIT_SECONDS: Final = 180
 _STOP_SECONDS: Final = 60
 _TOO_MANY_FAILURES: Final = 4
+_TRACEBACK: Final = "Traceback (most recent call last):"
 _ENDED: Final = frozenset({"FINISHED", "FAILED", "CANCELED", "SUSPENDED"})
 
 
@@ -130,6 +132,26 @@ def job_is_ready(settings: StackSettings, since: float) -> bool:
     )
 
 
+def restarts_of(settings: StackSettings, job: Job) -> tuple[int, str]:
+    """How often the job was restarted since it was submitted, and the cause if it has not recovered yet, else "".
+
+    It has recovered once a checkpoint was completed after its last failure: a job that fails again and again runs in
+    between, as Flink tells it.
+
+    Raises:
+        ConnectionError_: the JobManager does not answer.
+    """
+    failures = _failures(settings, job)
+    counts = {entry["id"]: entry["value"] for entry in _rest(settings, f"/jobs/{job.id}/metrics?get=numRestarts")}
+    number = counts.get("numRestarts", "")
+    restarts = max(int(number) if number.isdecimal() else 0, len(failures))
+    if not failures:
+        return restarts, ""
+    latest = _rest(settings, f"/jobs/{job.id}/checkpoints").get("latest", {}).get("completed") or {}
+    recovered = latest.get("trigger_timestamp", 0) > max(failure.get("timestamp", 0) for failure in failures)
+    return restarts, "" if recovered else _cause(failures)
+
+
 def stop_job(settings: StackSettings, say: Callable[[str], None]) -> bool:
     """Stop the job with a savepoint; False when that was not possible and its last checkpoint has to do."""
     try:
@@ -190,10 +212,16 @@ def _failures(settings: StackSettings, job: Job) -> list[dict[str, Any]]:
 
 
 def _cause(failures: list[dict[str, Any]]) -> str:
-    """The innermost cause of the latest failure, one line."""
+    """The innermost cause of the latest failure, one line; of a Python worker, the exception it raised."""
     if not failures:
         return "no reason given"
     lines = str(failures[0].get("stacktrace", "")).splitlines()
+    begun = [number for number, line in enumerate(lines) if line.endswith(_TRACEBACK)]
+    if begun:
+        raised = takewhile(lambda line: not line.startswith("\tat "), lines[begun[-1] + 1 :])
+        told = [line for line in raised if line and not line[0].isspace()]
+        if told:
+            return printable(told[-1])
     causes = [line for line in lines if line.startswith("Caused by: ")]
     return printable((causes[-1] if causes else next(iter(lines), "?")).removeprefix("Caused by: "))
 

@@ -7,27 +7,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from kafka import KafkaConsumer, TopicPartition
-from pydantic import ValidationError
-
-from connectors.kafka import open_consumer
+from connectors.clock import write_ticks
+from connectors.kafka import open_producer
 from deploy.local.configuration import exceptions_folder, registry_of
 from deploy.local.flink_job import find_job
 from deploy.local.kafka_access import ADMIN, kafka_connection
+from deploy.local.kafka_broker import open_broker_admin
+from deploy.local.pack_reports import Reports, is_taken, open_health, read_reports
 from deploy.local.processes import find_leader
 from deploy.local.settings import StackSettings, project_root
+from pipeline.jobs.active_pack import LOOK_SECONDS
 from schemas.errors import ConfigError, ConnectionError_
-from schemas.health import PackReport, health_from_json
+from schemas.times import now_ms
 
 if TYPE_CHECKING:
     from pipeline.rulepack import RulePack
 
 _TAKEN_SECONDS: Final = 120.0
-_STAGES: Final = 2
-"""Workers per TaskManager that hold the pack: one detects, one correlates."""
 
 
-def build_rule_pack(settings: StackSettings, tell: Callable[[str], None]) -> RulePack:
+def build_rule_pack(settings: StackSettings, tell: Callable[[str], None], pinned: Path | None = None) -> RulePack:
     """The pack of this stack: the pinned one's rules, else its rule folders compiled; with the registry as it is now.
 
     A federation begins small: a correlation that wants more corporate groups than there are is left out until there
@@ -40,15 +39,20 @@ def build_rule_pack(settings: StackSettings, tell: Callable[[str], None]) -> Rul
     from pipeline.rulepack import RulePack, build_pack, read_pack  # pySigma takes a second to import
 
     registry = registry_of(settings)
-    if settings.pinned_pack_file.exists():
-        pinned = read_pack(settings.pinned_pack_file)
-        return RulePack(pinned.detections, pinned.correlations, registry)
+    if pinned is not None:
+        rules = read_pack(pinned)
+        return RulePack(rules.detections, rules.correlations, registry)
     exceptions = exceptions_folder(settings)
     return build_pack(
         [project_root() / "rules" / "sigma", *settings.rules, *([exceptions] if exceptions.is_dir() else [])],
         registry,
         on_too_few=lambda problem: tell(f"left out for now: {problem}"),
     )
+
+
+def pinned_pack(settings: StackSettings) -> Path | None:
+    """The pack whose rules somebody chose instead of the stack's rule folders."""
+    return settings.pinned_pack_file if settings.pinned_pack_file.exists() else None
 
 
 def pin_pack(settings: StackSettings, path: Path | None) -> None:
@@ -61,8 +65,7 @@ def pin_pack(settings: StackSettings, path: Path | None) -> None:
 
     if path is None:
         settings.pinned_pack_file.unlink(missing_ok=True)
-    else:
-        settings.etc.mkdir(parents=True, exist_ok=True)
+    elif path != settings.pinned_pack_file:
         read_pack(path).write(settings.pinned_pack_file)
 
 
@@ -70,56 +73,57 @@ def put_in_force(settings: StackSettings, pack: RulePack, tell: Callable[[str], 
     """Write the pack where the job looks for it, and wait until all its workers have taken it, where it runs.
 
     Raises:
-        ConfigError: a worker refuses it, or they do not take it in time.
+        ConfigError: a worker refuses it, and then the pack before is in force again; or they do not take it in time.
     """
     if not _job_runs(settings):
         pack.write(settings.pack_file)
         return
-    with open_consumer(kafka_connection(settings, ADMIN), group_id=None) as consumer:
-        partitions = [TopicPartition("health", number) for number in consumer.partitions_for_topic("health") or ()]
-        consumer.assign(partitions)
-        consumer.seek_to_end(*partitions)
-        for partition in partitions:
-            consumer.position(partition)  # seeking is lazy: settle it before the workers speak
-        written = time.time()
-        if settings.pack_file.exists() and settings.pack_file.read_bytes() == pack.to_bytes():
-            return
+    former = settings.pack_file.read_bytes() if settings.pack_file.exists() else b""
+    if former == pack.to_bytes():
+        return
+    with open_health(settings) as health:
+        since, begun = now_ms(), time.monotonic()
         pack.write(settings.pack_file)
         tell(f"pack {pack.version[:12]}: waiting until the workers have taken it")
-        _wait_until_taken(consumer, pack, _STAGES * settings.taskmanagers)
-        tell(f"pack {pack.version[:12]} in force after {time.time() - written:.1f} s")
-
-
-def _wait_until_taken(consumer: KafkaConsumer, pack: RulePack, workers: int) -> None:
-    taken: set[str] = set()
-    deadline = time.monotonic() + _TAKEN_SECONDS
-    while time.monotonic() < deadline:
-        for report in _reports(consumer):
-            if report.version == pack.version:
-                taken.add(report.worker)
-            elif report.refused:
-                raise ConfigError("rule pack", f"worker {report.worker} refuses it: {report.refused}")
-        if len(taken) >= workers:
-            return
+        time.sleep(LOOK_SECONDS)
+        if not _wake_workers(settings):
+            return  # nothing to read for anybody: whoever reads first looks first
+        known: Reports = {}
+        while time.monotonic() < begun + _TAKEN_SECONDS:
+            read_reports(health, known, settings.taskmanagers)
+            try:
+                if is_taken(known, pack.version, since):
+                    tell(f"pack {pack.version[:12]} in force after {time.monotonic() - begun:.1f} s")
+                    return
+            except ConfigError:
+                _write_back(settings, former)
+                raise
     raise ConfigError(
         "rule pack",
         f"not all workers took it within {_TAKEN_SECONDS:.0f} s",
-        got=f"{len(taken)} of {workers}",
+        got=", ".join(f"{worker}: {report.version[:12]}" for worker, report in sorted(known.items())) or "no report",
         hint="jsoc status; jsoc logs taskmanager-1",
     )
 
 
-def _reports(consumer: KafkaConsumer) -> list[PackReport]:
-    found = []
-    for records in consumer.poll(timeout_ms=500).values():
-        for record in records:
-            try:
-                message = health_from_json(record.value)
-            except ValidationError:
-                continue  # of another release
-            if isinstance(message, PackReport):
-                found.append(message)
-    return found
+def _wake_workers(settings: StackSettings) -> int:
+    """Write a tick into every member partition, since workers look at their pack when there is something to read."""
+    admin = open_broker_admin(settings)
+    try:
+        producer = open_producer(kafka_connection(settings, ADMIN), linger_ms=0)
+        try:
+            return write_ticks(admin, producer)
+        finally:
+            producer.close()
+    finally:
+        admin.close()
+
+
+def _write_back(settings: StackSettings, former: bytes) -> None:
+    if former:
+        draft = settings.pack_file.with_suffix(".former")
+        draft.write_bytes(former)
+        draft.replace(settings.pack_file)
 
 
 def _job_runs(settings: StackSettings) -> bool:

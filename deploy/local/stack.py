@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from deploy.local.certificates import CertificateAuthority
@@ -34,7 +35,7 @@ from deploy.local.processes import (
     stop_processes,
     tail,
 )
-from deploy.local.rule_pack import build_rule_pack, put_in_force
+from deploy.local.rule_pack import build_rule_pack, pin_pack, pinned_pack, put_in_force
 from deploy.local.services import JOB_STEP, TOPICS_STEP, Place, Service, services
 from deploy.local.settings import StackSettings
 from deploy.local.steps import Observer, Progress, Step, run_steps, wait_until
@@ -105,6 +106,8 @@ def stop(settings: StackSettings, name: str) -> None:
 def renew_rules(settings: StackSettings, observe: Observer) -> str:
     """Compile rules and registry anew and put them in force; a running job takes them without a restart.
 
+    A pinned pack's rules are taken as they are.
+
     Returns:
         The version of the pack.
 
@@ -113,13 +116,27 @@ def renew_rules(settings: StackSettings, observe: Observer) -> str:
         ConfigError: a worker of the job does not take the pack.
     """
     with _alone(settings):
-        return _renew_rules(settings, observe)
+        return _renew_rules(settings, observe, pinned_pack(settings))
 
 
-def _renew_rules(settings: StackSettings, observe: Observer) -> str:
+def activate_rules(settings: StackSettings, path: Path | None, observe: Observer) -> str:
+    """Put the rules of a pack in force, and use them from now on; None: those of the stack's rule folders.
+
+    Returns:
+        The version of the pack, which is another than that of the file: its members are the stack's.
+
+    Raises:
+        RuleError, ConfigError: as `renew_rules`; then everything stays as it was.
+    """
+    with _alone(settings):
+        version = _renew_rules(settings, observe, path)
+        pin_pack(settings, path)
+        return version
+
+
+def _renew_rules(settings: StackSettings, observe: Observer, pinned: Path | None) -> str:
     settings.save()
-    settings.etc.mkdir(parents=True, exist_ok=True)
-    pack = build_rule_pack(settings, lambda words: observe("rules", "waits", words))
+    pack = build_rule_pack(settings, lambda words: observe("rules", "waits", words), pinned)
     put_in_force(settings, pack, lambda words: observe("rules", "waits", words))
     return pack.version
 
@@ -181,14 +198,14 @@ def _ensure_job(place: Place, observe: Observer, abort: threading.Event) -> Prog
     fresh = job is None or not job.lives
     if fresh:
         observe(JOB_STEP, "starts", "compiling the rules")
-        _renew_rules(settings, observe)
+        _renew_rules(settings, observe, pinned_pack(settings))
         observe(JOB_STEP, "starts", "submitting to Flink")
         submit_job(settings, place.java_home)
         observe(JOB_STEP, "starts", "waiting for its first checkpoint")
     since = time.time()
     wait_until(lambda: job_is_ready(settings, since), JOB_STEP, _JOB_SECONDS, abort)
     if not fresh and _registry_is_newer(settings):
-        _renew_rules(settings, observe)
+        _renew_rules(settings, observe, pinned_pack(settings))
     return "ready" if fresh else "was running"
 
 

@@ -10,8 +10,9 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from connectors.kafka_admin import group_lag, topic_partitions
-from deploy.local.flink_job import find_job
+from deploy.local.flink_job import find_job, restarts_of
 from deploy.local.kafka_broker import open_broker_admin
+from deploy.local.pack_reports import Reports, newest_reports
 from deploy.local.processes import find_leader, was_started
 from deploy.local.services import JOB_STEP, services
 from deploy.local.settings import StackSettings
@@ -29,6 +30,9 @@ class ProcessStatus:
         state: `dead` was started and is gone; `failed` and `restarting` are said of the job only.
         uptime: whole seconds.
         lag: records not yet read, where the process reads any and the broker tells.
+        restarts: how often the job failed and was restarted since it was submitted; of the job only, as what follows.
+        packs: versions of the rule packs its workers use: one, but for the moment of a change.
+        problem: why it restarts, or why the newest pack is not in force.
     """
 
     process: str
@@ -37,6 +41,9 @@ class ProcessStatus:
     pid: int | None = None
     uptime: int | None = None
     lag: int | None = None
+    restarts: int | None = None
+    packs: tuple[str, ...] = ()
+    problem: str = ""
 
 
 def stack_status(settings: StackSettings) -> list[ProcessStatus]:
@@ -70,10 +77,33 @@ def _job_status(settings: StackSettings, lag: int | None) -> ProcessStatus:
         return ProcessStatus(JOB_STEP, "failed")
     if job is None or job.state == "FINISHED":
         return ProcessStatus(JOB_STEP, "stopped")
-    uptime = int(time.time() - job.started)
-    if job.state == "RUNNING":
-        return ProcessStatus(JOB_STEP, "running", f"{settings.flink_url}/#/job/{job.id}", None, uptime, lag)
-    return ProcessStatus(JOB_STEP, "restarting" if job.lives else "failed")
+    if not job.lives:
+        return ProcessStatus(JOB_STEP, "failed")
+    try:
+        restarts, problem = restarts_of(settings, job)
+    except ConnectionError_:
+        return ProcessStatus(JOB_STEP, "failed")
+    reports = _reports(settings)
+    refused = next((f"the newest pack is refused: {each.refused}" for each in reports.values() if each.refused), "")
+    return ProcessStatus(
+        JOB_STEP,
+        "running" if job.state == "RUNNING" and not problem else "restarting",
+        f"{settings.flink_url}/#/job/{job.id}",
+        uptime=int(time.time() - job.started),
+        lag=lag,
+        restarts=restarts,
+        packs=tuple(sorted({report.version for report in reports.values()})),
+        problem=problem or refused,
+    )
+
+
+def _reports(settings: StackSettings) -> Reports:
+    if find_leader(settings, "kafka") is None:
+        return {}
+    try:
+        return newest_reports(settings)
+    except (ConnectionError_, KafkaError):
+        return {}
 
 
 def _lags(settings: StackSettings) -> dict[str, int]:

@@ -28,7 +28,7 @@ LOOKED_AT: Final = 1_000
 """Events whose log source is looked at to tell when none is known."""
 
 
-class _Tally:
+class Tally:
     """What `--stats` tells."""
 
     def __init__(self, rules: int) -> None:
@@ -37,6 +37,7 @@ class _Tally:
         self.begun = time.perf_counter()
 
     def lines(self) -> Iterator[str]:
+        """What to print."""
         seconds = max(time.perf_counter() - self.begun, 1e-9)
         events = max(self.events, 1)
         yield f"rules       {self.rules:>12,}"
@@ -47,7 +48,7 @@ class _Tally:
         yield f"candidates  {self.candidates / events:>12,.1f}   rules of an event's log source"
 
 
-class _Matcher:
+class Matcher:
     """Matches records and writes what was found.
 
     Args:
@@ -55,7 +56,7 @@ class _Matcher:
         tally: counts; candidates and log sources of all events only if `thorough`, else of the first thousand.
     """
 
-    def __init__(self, detector: Detector, tally: _Tally, out: BinaryIO, *, thorough: bool) -> None:
+    def __init__(self, detector: Detector, tally: Tally, out: BinaryIO, *, thorough: bool) -> None:
         self._out = out
         self._detector = detector
         self._tally = tally
@@ -122,12 +123,12 @@ def detect(
     """
     plans = load_plans(rule_paths, placeholders, skip_unsupported=skip_unsupported)
     assumed = read_logsource(logsource) if logsource else {}
-    tally = _Tally(len(plans))
+    tally = Tally(len(plans))
     detector = Detector(plans, routed=not unrouted, assumed=assumed)
     gc.freeze()  # the rules stay: no collection need look at them again
     try:
         with _roomy(sys.stdout.buffer, "wb") as out:
-            matcher = _Matcher(detector, tally, out, thorough=stats)
+            matcher = Matcher(detector, tally, out, thorough=stats)
             for source, records in _sources(files):
                 matcher.match(source, records)
     except BrokenPipeError:

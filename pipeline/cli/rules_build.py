@@ -55,23 +55,20 @@ def build(
 def activate(pack: Path | None, own: bool) -> None:  # noqa: FBT001 - click
     """Put a pack's rules in force in the running stack, without a restart and without losing an event.
 
-    Members stay those of the stack. Without PACK, the stack's rules are compiled anew. A pack that a worker refuses
-    changes nothing.
+    Members stay those of the stack, so the version in force, which is printed, is another than the file's. Without
+    PACK, the stack's rules are compiled anew. A pack that a worker refuses changes nothing.
 
     \b
     Example:
       jsoc rules build rules/sigma more-rules --members members.yml -o rules.pack
       jsoc rules activate rules.pack
     """
-    from deploy.local.rule_pack import pin_pack
     from deploy.local.settings import load_stack_settings
-    from deploy.local.stack import renew_rules
+    from deploy.local.stack import activate_rules, renew_rules
 
     if pack is not None and own:
         raise ConfigError("jsoc rules activate", "PACK or --own, not both")
     settings = load_stack_settings()
-    if pack is not None or own:
-        pin_pack(settings, pack)
     with shown(Console(stderr=True)) as observe:
-        version = renew_rules(settings, observe)
+        version = activate_rules(settings, pack, observe) if pack or own else renew_rules(settings, observe)
     click.echo(version)

@@ -42,7 +42,7 @@ def test(
 ) -> int:
     """Run the cases of rules through the detection and correlation of the centre. Exit code 1 if one fails.
 
-    Cases are `*.cases.yml` files beside the rules, or lie where `--cases` says, in a tree like that of the rules.
+    Cases are `*.cases.yaml` files beside the rules, or lie where `--cases` says, in a tree like that of the rules.
     `jsoc rules new` writes an example.
 
     \b
@@ -66,14 +66,14 @@ def _outcomes(
     files = {path: load_cases(path) for path in case_files([*(path for path in paths if _has_cases(path)), *cases])}
     if not files:
         where = " ".join(map(str, paths))
-        raise ConfigError(where, "no cases here", expected="*.cases.yml beside the rules, or --cases FOLDER")
+        raise ConfigError(where, "no cases here", expected="*.cases.yaml beside the rules, or --cases FOLDER")
     wanted = words.casefold().split()
     rules = RuleSet(paths, load_placeholders(placeholders) if placeholders else None)
     return run_cases(rules, files, registry, lambda name: all(word in name.casefold() for word in wanted))
 
 
 def _has_cases(path: Path) -> bool:
-    return path.is_dir() and any(path.rglob("*.cases.yml"))
+    return path.is_dir() and any(path.rglob("*.cases.yaml"))
 
 
 def _registry(members: Path | None) -> MemberRegistry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Final
 
@@ -13,6 +14,7 @@ from rich.text import Text
 from deploy.local.settings import load_stack_settings
 from deploy.local.status import ProcessStatus, all_run, stack_status
 from pipeline.cli.progress import results
+from schemas.errors import printable
 
 _STYLES: Final = {"running": "green", "restarting": "yellow", "dead": "bold red", "failed": "bold red"}
 
@@ -20,9 +22,9 @@ _STYLES: Final = {"running": "green", "restarting": "yellow", "dead": "bold red"
 @click.command()
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def status(form: str) -> int:
-    """Show each process: state, address, pid, uptime, and records not yet read (lag).
+    """Show each process: state, address, pid, uptime, and records not yet read (lag); of the job its rule pack too.
 
-    Exit code 0 when everything runs, else 1.
+    Exit code 0 when everything runs, else 1. A job that failed runs again once it has completed a checkpoint.
 
     \b
     Example:
@@ -33,6 +35,9 @@ def status(form: str) -> int:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
     else:
         results().print(_table(rows))
+        for row in rows:
+            for sentence in _details(row):
+                results().print(f"{row.process}: {sentence}")
     return 0 if all_run(rows) else 1
 
 
@@ -52,6 +57,15 @@ def _table(rows: list[ProcessStatus]) -> Table:
             "" if row.lag is None else f"{row.lag:,}",
         )
     return table
+
+
+def _details(row: ProcessStatus) -> Iterator[str]:
+    if row.packs:
+        yield f"rule pack {', '.join(row.packs)}"
+    if row.restarts:
+        yield f"restarted {row.restarts} times since it was submitted" if row.restarts > 1 else "restarted once"
+    if row.problem:
+        yield printable(row.problem)
 
 
 def _duration(seconds: int) -> str:

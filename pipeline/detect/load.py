@@ -17,9 +17,9 @@ from schemas.errors import ConfigError, RuleError
 from schemas.rule_document import RuleDocument
 
 SUFFIXES: Final = (".yml", ".yaml")
-CASES_SUFFIX: Final = ".cases.yml"
-"""Test cases may lie beside the rules."""
-LISTS_SUFFIX: Final = ".lists.yml"
+CASES_SUFFIX: Final = ".cases.yaml"
+"""Test cases may lie beside the rules: `.yaml`, which pySigma leaves alone."""
+LISTS_SUFFIX: Final = ".lists.yaml"
 """So may values for placeholders."""
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 MAX_NODES: Final = 100_000

@@ -47,7 +47,7 @@ def load_placeholders(path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def with_lists(paths: Sequence[Path], given: Placeholders | None = None) -> dict[str, Sequence[str]]:
-    """The values that rule folders bring in `*.lists.yml` files, and those given, which come first.
+    """The values that rule folders bring in `*.lists.yaml` files, and those given, which come first.
 
     Raises:
         ConfigError: a damaged list, or a name in two of them.

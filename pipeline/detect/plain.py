@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache, singledispatch
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from pipeline.detect.plan import (
     AllOf,
@@ -150,15 +150,10 @@ def _(leaf: Regex) -> Test:
 
 @compile_test.register
 def _(leaf: Cidr) -> Test:
-    field, network = leaf.field, ip_network(leaf.network)
-    version, mask, base = network.version, int(network.netmask), int(network.network_address)
+    field, network = leaf.field, Network.of(leaf.network)
 
     def within(view: EventView) -> bool:
-        for text in view.texts(field):
-            for address in addresses_of(text) if len(text) <= MAX_ADDRESS_TEXT else ():
-                if address.version == version and int(address) & mask == base:
-                    return True
-        return False
+        return any(network.holds(address) for text in view.texts(field) for address in addresses_in(text))
 
     return within
 
@@ -218,6 +213,29 @@ def _named(field: str | None) -> str:
 
 def _nameless() -> NoReturn:
     raise TypeError("this test needs a field")
+
+
+class Network(NamedTuple):
+    """A network, as numbers."""
+
+    version: int
+    mask: int
+    base: int
+
+    @classmethod
+    def of(cls, text: str) -> Network:
+        """The network that a text is: `10.0.0.0/8`."""
+        network = ip_network(text)
+        return cls(network.version, int(network.netmask), int(network.network_address))
+
+    def holds(self, address: IPv4Address | IPv6Address) -> bool:
+        """Whether the address is within the network."""
+        return address.version == self.version and int(address) & self.mask == self.base
+
+
+def addresses_in(text: str) -> tuple[IPv4Address | IPv6Address, ...]:
+    """As `addresses_of`; a text too long to be an address has none."""
+    return addresses_of(text) if len(text) <= MAX_ADDRESS_TEXT else ()
 
 
 @lru_cache(maxsize=65_536)

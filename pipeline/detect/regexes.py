@@ -7,7 +7,7 @@ and PCRE: `$` is the very end of the text (not before a last newline), `\s` has 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import re2  # type: ignore[import-untyped]
@@ -21,6 +21,8 @@ Search = Callable[[str], bool]
 MAX_PATTERN: Final = 8_192
 MAX_PROGRAM_BYTES: Final = 1 << 20
 """What one compiled pattern may take; `(a{1000}){1000}` is refused instead of built."""
+MAX_SET_BYTES: Final = 1 << 26
+"""What the expressions of one field may take together while they search."""
 
 
 def compile_regex(pattern: str, flags: str, where: str) -> Search:
@@ -44,6 +46,35 @@ def compile_regex(pattern: str, flags: str, where: str) -> Search:
             expected="PCRE without look-around and back-references",
         ) from error
     return _search(compiled)
+
+
+class RegexSet:
+    """Many expressions searched in one pass over a text.
+
+    Args:
+        patterns: (pattern, flags) as `compile_regex` takes them.
+
+    Raises:
+        RuleError: one does not compile (a damaged pack).
+    """
+
+    def __init__(self, patterns: Sequence[tuple[str, str]]) -> None:
+        self._singles = [compile_regex(pattern, flags, "rule pack") for pattern, flags in patterns]
+        options = _options()
+        options.max_mem = MAX_SET_BYTES
+        self._all = re2.Set.SearchSet(options)
+        for pattern, flags in patterns:
+            self._all.Add((f"(?{flags})" if flags else "") + pattern)
+        # Matches always: where it is missing, the search ran out of memory, which RE2 does not tell.
+        self._witness = self._all.Add("")
+        self._all.Compile()
+
+    def found_in(self, text: str) -> list[int]:
+        """The numbers of the expressions found anywhere in the text."""
+        found: list[int] | None = self._all.Match(_encoded(text))
+        if not found or self._witness not in found:
+            return [number for number, search in enumerate(self._singles) if search(text)]
+        return [number for number in found if number != self._witness]
 
 
 def compile_like(pattern: str, where: str = "rule pack") -> Search:
@@ -81,14 +112,15 @@ def _options() -> re2.Options:
 def _search(compiled: re2._Regexp) -> Search:
     search = compiled.search
 
-    def found(text: str) -> bool:
-        try:
-            return search(text.encode()) is not None
-        except UnicodeEncodeError:
-            # Lone surrogates are legal in JSON but not in UTF-8, and to RE2 their bytes are no character at all.
-            return search(_SURROGATE.sub("\ufffd", text).encode()) is not None
+    return lambda text: search(_encoded(text)) is not None
 
-    return found
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # Lone surrogates are legal in JSON but not in UTF-8, and to RE2 their bytes are no character at all.
+        return _SURROGATE.sub("\ufffd", text).encode()
 
 
 def _reason(error: Exception) -> str:

@@ -14,9 +14,9 @@ from typing import Final
 from ahocorasick_rs import AhoCorasick, Implementation
 
 from pipeline.detect.formula import Atom, TrueAtoms
-from pipeline.detect.plain import Test, compile_test
-from pipeline.detect.plan import Boolean, Exists, Leaf, Null, Number, Text
-from pipeline.detect.regexes import Search, compile_like
+from pipeline.detect.plain import Network, Test, addresses_in, compile_test
+from pipeline.detect.plan import Boolean, Cidr, Exists, Leaf, Null, Number, Regex, Text
+from pipeline.detect.regexes import RegexSet, Search, compile_like
 from pipeline.detect.view import EventView, number_of, text_of
 from schemas.event import Scalar, Value
 
@@ -50,18 +50,25 @@ class Scan:
         self._numbers: dict[int | float, list[Atom]] = {}
         self._folded = _Texts()
         self._cased = _Texts()
+        self._networks: list[tuple[Atom, Network]] = []
         self._others: list[tuple[Atom, Test]] = []
         for atom, leaf in leaves.items():
             self._add(atom, leaf)
         self._folded.build()
         self._cased.build()
+        regexes = {atom: (leaf.pattern, leaf.flags) for atom, leaf in leaves.items() if isinstance(leaf, Regex)}
+        self._regex_atoms = list(regexes)
+        self._regexes = RegexSet(list(regexes.values())) if regexes else None
         self._has_truths = any(self._truths.values())
-        self._is_simple = not (self._others or self._cased or self._numbers or self._has_truths)
+        typed = self._numbers or self._has_truths
+        self._is_simple = not (self._others or self._cased or self._networks or self._regexes or typed)
 
     def _add(self, atom: Atom, leaf: Leaf) -> None:
         match leaf:
-            case Null() | Exists():
+            case Null() | Exists() | Regex():
                 pass
+            case Cidr(_, network):
+                self._networks.append((atom, Network.of(network)))
             case Text(_, how, text, cased) if (self._cased if cased else self._folded).add(atom, how, text):
                 pass
             case Number(_, "==", number):
@@ -93,6 +100,12 @@ class Scan:
         if self._numbers or self._has_truths:
             for element in elements:
                 self._typed(element, found)
+        if self._regexes is not None:
+            for text in texts:
+                found.update(self._regex_atoms[number] for number in self._regexes.found_in(text))
+        if self._networks:
+            for address in {address for text in texts for address in addresses_in(text)}:
+                found.update(atom for atom, network in self._networks if network.holds(address))
 
     def _typed(self, element: Scalar, found: set[Atom]) -> None:
         number = number_of(element)

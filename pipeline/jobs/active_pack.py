@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
-import secrets
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,20 +19,29 @@ log = structlog.get_logger()
 
 LOOK_SECONDS: Final = 1.0
 """How often a worker looks at the file."""
+REPEAT_SECONDS: Final = 10.0
+"""How often it says which pack it uses, so that whoever asks later hears it."""
 
 Stage = Literal["detect", "correlate"]
+
+
+Adopt = Callable[[RulePack], None]
+"""Makes a stage use a pack; leaves it as it was if it raises."""
 
 
 class PackSource(Protocol):
     """Where a stage gets its pack from."""
 
-    pack: RulePack
+    def begin(self, adopt: Adopt) -> None:
+        """Let the stage adopt its first pack."""
+        ...
 
-    def look(self, wanted: str = "") -> list[PackReport]:
-        """See to it that `pack` is the one in force; news about that, to be published.
+    def look(self, adopt: Adopt, wanted: str = "") -> list[PackReport]:
+        """Let the stage adopt another pack, if there is one; news about that, to be published.
 
         Args:
-            wanted: a version that other workers already use: worth looking for at once.
+            adopt: the stage's.
+            wanted: the version that made what the stage is to handle next.
         """
         ...
 
@@ -44,9 +50,13 @@ class FixedPack:
     """A pack that never changes."""
 
     def __init__(self, pack: RulePack) -> None:
-        self.pack = pack
+        self._pack = pack
 
-    def look(self, wanted: str = "") -> list[PackReport]:  # noqa: ARG002
+    def begin(self, adopt: Adopt) -> None:
+        """Let the stage adopt the pack."""
+        adopt(self._pack)
+
+    def look(self, adopt: Adopt, wanted: str = "") -> list[PackReport]:  # noqa: ARG002
         """There is no news."""
         return []
 
@@ -54,62 +64,103 @@ class FixedPack:
 class PackFile:
     """The pack that a file holds, replaced as a whole by whoever activates another.
 
-    A file that is no pack of this release is refused: the pack in force stays, and a report says why, once.
+    A file that is no pack of this release, or holds rules that do not compile, is refused: the pack in force stays, and
+    a report says why. What a detect stage has taken is kept beside the file, so that a worker that starts while the
+    file is broken goes on with that. A keyed stage follows: it looks when hits come that another pack made, and so
+    never has a pack that no detect stage has taken.
 
     Args:
         path: the file.
         stage: who reports.
+        subtask: number of the worker among those of its stage.
         clock: seconds; for tests.
-
-    Raises:
-        ConfigError: the first pack cannot be read: there is nothing to go on with.
     """
 
-    def __init__(self, path: Path, stage: Stage, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, path: Path, stage: Stage, subtask: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
-        self._stage = stage
+        self._stage: Stage = stage
+        self._worker = f"{stage}/{subtask}"
         self._clock = clock
         self._seen = _identity(path)
         self._looked = clock()
-        self._worker = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(3)}"
-        self.pack = read_pack(path)
-        self._news = [self._report("")]
+        self._told: float | None = None
+        self._refused = ""
+        self._summary: tuple[str, int, int] = ("", 0, 0)
 
-    def look(self, wanted: str = "") -> list[PackReport]:
+    @property
+    def version(self) -> str:
+        """Of the pack in force."""
+        return self._summary[0]
+
+    def begin(self, adopt: Adopt) -> None:
+        """Let the stage adopt the pack of the file; if that cannot be used, the one that was taken last.
+
+        Raises:
+            JointSocError: there is no pack to go on with.
+        """
+        try:
+            self._take(read_pack(self._path), adopt)
+        except Exception as error:
+            kept = kept_file(self._path)
+            if not kept.exists():
+                raise
+            self._refuse(error)
+            self._take(read_pack(kept), adopt)
+
+    def look(self, adopt: Adopt, wanted: str = "") -> list[PackReport]:
         """As `PackSource.look`; at most each `LOOK_SECONDS`, unless another version is wanted."""
-        news, self._news = self._news, []
-        now = self._clock()
-        if now - self._looked < LOOK_SECONDS and wanted in ("", self.pack.version):
-            return news
+        now, another = self._clock(), wanted not in ("", self.version)
+        if not another and now - self._looked < LOOK_SECONDS and self._told is not None:
+            return []
         self._looked = now
         identity = _identity(self._path)
-        if identity == self._seen or identity is None:
-            return news
-        self._seen = identity
-        return [*news, *self._read()]
+        if identity not in (None, self._seen) and (another or self._stage == "detect"):
+            self._seen = identity
+            self._read(adopt)
+        elif self._told is not None and now - self._told < REPEAT_SECONDS:
+            return []
+        self._told = now
+        return [self._report()]
 
-    def _read(self) -> list[PackReport]:
+    def _read(self, adopt: Adopt) -> None:
         try:
             pack = read_pack(self._path)
-        except JointSocError as error:
-            log.warning("pack.refused", path=str(self._path), error=str(error), stays=self.pack.version)
-            return [self._report(str(error))]
-        if pack.version == self.pack.version:
-            return []
-        self.pack = pack
-        log.info("pack.in_force", version=pack.version, stage=self._stage)
-        return [self._report("")]
+            if pack.version != self.version:
+                self._take(pack, adopt)
+            self._refused = ""
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a pack, the stream goes on with the old one
+            self._refuse(error)
 
-    def _report(self, refused: str) -> PackReport:
+    def _take(self, pack: RulePack, adopt: Adopt) -> None:
+        adopt(pack)
+        self._summary = pack.version, len(pack.detections), len(pack.correlations)
+        log.info("pack.in_force", version=pack.version, worker=self._worker)
+        if self._stage == "detect" and not self._refused:
+            try:
+                pack.write(kept_file(self._path))
+            except OSError as error:  # a read-only volume; the stream does not depend on it
+                log.warning("pack.not_kept", path=str(self._path), error=str(error))
+
+    def _refuse(self, error: Exception) -> None:
+        self._refused = str(error) if isinstance(error, JointSocError) else f"{type(error).__name__}: {error}"
+        log.error("pack.refused", worker=self._worker, error=self._refused, stays=self.version)
+
+    def _report(self) -> PackReport:
+        version, detections, correlations = self._summary
         return PackReport(
             timestamp=to_rfc3339(now_ms()),
             stage=self._stage,
             worker=self._worker,
-            version=self.pack.version,
-            detections=len(self.pack.detections),
-            correlations=len(self.pack.correlations),
-            refused=refused,
+            version=version,
+            detections=detections,
+            correlations=correlations,
+            refused=self._refused,
         )
+
+
+def kept_file(path: Path) -> Path:
+    """Where the last pack that was taken is kept, beside the active one."""
+    return path.with_name(path.name + ".kept")
 
 
 def settle_memory() -> None:

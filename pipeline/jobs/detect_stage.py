@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -12,7 +12,7 @@ from pipeline.correlate.alert import single_alert
 from pipeline.correlate.project import Projector
 from pipeline.detect.evaluate import Detector
 from pipeline.jobs.active_pack import PackSource, settle_memory
-from pipeline.jobs.message import AccountDelta, Message, Passing, Roster, ShardBatch
+from pipeline.jobs.message import AccountDelta, Message, Passing, Roster, ShardBatch, add_dropped
 from pipeline.jobs.settings import ALERTS, DEAD_LETTERS, HEALTH
 from pipeline.rulepack import RulePack
 from schemas.dead_letter import dead_letter_of
@@ -48,29 +48,27 @@ class DetectStage:
         self._packs = packs
         self._lateness = lateness
         self._announced: dict[str, int] = {}
-        self._take(packs.pack)
+        packs.begin(self._adopt)
 
-    def _take(self, pack: RulePack) -> None:
-        self._pack = pack
-        self._detector = Detector(pack.detections)
-        self._projector = Projector(pack.correlations)
+    def _adopt(self, pack: RulePack) -> None:
+        detector, projector = Detector(pack.detections), Projector(pack.correlations)
+        self._pack, self._detector, self._projector = pack, detector, projector
         self._members: dict[str, Member] = {member.id: member for member in pack.members() if member.enabled}
+        self._groups, self._fingerprints = pack.groups(), pack.fingerprints()
+        settle_memory()
 
     def process(self, records: Iterable[Record]) -> list[Message]:
-        """Match a batch; one message per shard that has news, one account per partition, and what passes through."""
+        """Match a batch; one message per shard, one account per partition, and what passes through."""
         batch = _Batch()
-        for report in self._packs.look():
+        for report in self._packs.look(self._adopt):
             batch.passing.append(Passing(HEALTH, report.worker, report.to_json()))
-        if self._packs.pack is not self._pack:
-            self._take(self._packs.pack)
-            settle_memory()
         for record in records:
             account = batch.account(record)
             if record.tick:
                 self._read_tick(record, account, batch)
             else:
                 self._read_events(record, account, batch)
-        return batch.messages(self._pack.version)
+        return batch.messages(self._pack.version, self._fingerprints)
 
     def _read_tick(self, record: Record, account: AccountDelta, batch: _Batch) -> None:
         account.ticks += 1
@@ -100,7 +98,7 @@ class DetectStage:
 
     def _match(self, event: Event, account: AccountDelta, batch: _Batch) -> None:
         try:
-            matched, hits = self._hits(event)
+            matched, hits = self._hits(event, account)
         except Exception as error:
             log.exception("detect.engine_error", topic=event.origin.topic, offset=event.origin.offset)
             raw = msgspec.json.encode(event.fields)
@@ -114,17 +112,21 @@ class DetectStage:
         for index in matched:
             plan = self._pack.detections[index]
             if plan.alerts:
-                alert = single_alert(event, plan, self._pack.groups(), self._pack.version)
+                alert = single_alert(event, plan, self._groups, self._pack.version)
                 batch.passing.append(Passing(ALERTS, alert.id, alert.to_json()))
         for shard, hit in hits:
             batch.hits.setdefault(shard, []).append(hit)
 
-    def _hits(self, event: Event) -> tuple[tuple[int, ...], list[tuple[int, GroupHit]]]:
+    def _hits(self, event: Event, account: AccountDelta) -> tuple[tuple[int, ...], list[tuple[int, GroupHit]]]:
         matched = self._detector.match(event.fields)
         if not matched or event.admission == "late":
             return matched, []
         derive_logsource(event.fields)
-        return matched, self._projector.hits(event, {self._pack.detections[index].id for index in matched})
+        hits = self._projector.hits(event, {self._pack.detections[index].id for index in matched})
+        if dropped := self._projector.dropped:
+            account.dropped = add_dropped(account.dropped, dropped.items())
+            dropped.clear()
+        return matched, hits
 
     @staticmethod
     def _bury(rejected: Rejected, account: AccountDelta, batch: _Batch) -> None:
@@ -152,7 +154,11 @@ class _Batch:
         account.newest = max(account.newest, record.append_time)
         return account
 
-    def messages(self, pack: str) -> list[Message]:
+    def messages(self, pack: str, fingerprints: Mapping[str, str]) -> list[Message]:
         clocks = {f"{topic}/{partition}": account.newest for (topic, partition), account in self._accounts.items()}
-        shards = [ShardBatch(shard, self.hits.get(shard, []), clocks, self.rosters, pack) for shard in range(SHARDS)]
+        shards = []
+        for shard in range(SHARDS):
+            hits = self.hits.get(shard, [])
+            meant = {name: fingerprints[name] for name in {hit.correlation for hit in hits}}
+            shards.append(ShardBatch(shard, hits, clocks, self.rosters, pack, meant))
         return [*self.passing, *self._accounts.values(), *shards]

@@ -21,11 +21,12 @@ from pyflink.table import DataTypes, Schema, StreamTableEnvironment
 from pyflink.table.udf import FunctionContext, ScalarFunction, udf
 
 from connectors.settings import load_settings
-from pipeline.jobs.active_pack import PackFile, settle_memory
+from pipeline.jobs.active_pack import PackFile
 from pipeline.jobs.detect_stage import DetectStage, Record
-from pipeline.jobs.keyed_stage import KeyedStage, KeyedState
+from pipeline.jobs.keyed_stage import KeyedStage
 from pipeline.jobs.message import address_of, encode
 from pipeline.jobs.settings import ALERTS, DEAD_LETTERS, HEALTH, JobSettings
+from pipeline.jobs.state import KeyedState
 
 JOB_NAME = "jointsoc"
 MAX_PARALLELISM = 128
@@ -49,11 +50,11 @@ class Detect(ScalarFunction):  # type: ignore[misc]
         self._lateness = lateness
         self._stage: DetectStage | None = None
 
-    def open(self, function_context: FunctionContext) -> None:  # noqa: ARG002
+    def open(self, function_context: FunctionContext) -> None:
         """Load the pack in the worker."""
         log_through_flink()
-        self._stage = DetectStage(PackFile(self._pack, "detect"), self._lateness)
-        settle_memory()
+        packs = PackFile(self._pack, "detect", function_context.get_index_of_this_subtask())
+        self._stage = DetectStage(packs, self._lateness)
 
     def eval(
         self,
@@ -89,7 +90,8 @@ class Correlate(KeyedProcessFunction):  # type: ignore[misc]
         raw = Types.PRIMITIVE_ARRAY(Types.BYTE())
         groups = runtime_context.get_map_state(MapStateDescriptor("groups", Types.STRING(), raw))
         summary = runtime_context.get_state(ValueStateDescriptor("summary", raw))
-        self._stage = KeyedStage(PackFile(self._pack, "correlate"), self._lateness, _FlinkState(groups, summary))
+        packs = PackFile(self._pack, "correlate", runtime_context.get_index_of_this_subtask())
+        self._stage = KeyedStage(packs, self._lateness, _FlinkState(groups, summary))
 
     def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
         """One message; yields (topic, key, value)."""
@@ -103,7 +105,7 @@ class Correlate(KeyedProcessFunction):  # type: ignore[misc]
             yield Row(passing.topic, passing.key, passing.value)
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Row]:
-        """Publish the account of the current partition."""
+        """Publish the account of the current partition or shard."""
         assert self._stage is not None
         for passing in self._stage.report(ctx.get_current_key(), timestamp):
             yield Row(passing.topic, passing.key, passing.value)

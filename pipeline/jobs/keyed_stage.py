@@ -6,39 +6,46 @@ finished records pass through, so that everything written leaves in one transact
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import msgspec
 
 from pipeline.correlate.clock import SettleClock
 from pipeline.correlate.shard import Shard
-from pipeline.correlate.store import Store
+from pipeline.correlate.store import DictStore
 from pipeline.jobs.active_pack import PackSource, settle_memory
-from pipeline.jobs.message import AccountDelta, Passing, ShardBatch, decode
+from pipeline.jobs.message import SHARD_ADDRESS, AccountDelta, Passing, ShardBatch, add_dropped, decode
 from pipeline.jobs.settings import ALERTS, HEALTH
+from pipeline.jobs.state import KeyedState, ShardSummary, read_summary, write_summary
+from pipeline.rulepack import RulePack
 from schemas.alert import Alert
-from schemas.health import PartitionAccount
+from schemas.health import NotCounted, PartitionAccount, ShardAccount
+from schemas.hit import GroupHit
 from schemas.times import to_rfc3339
-
-
-class KeyedState(Store, Protocol):
-    """State of the address being handled: groups of a shard, and one summary (a clock, or an account)."""
-
-    def summary(self) -> bytes | None:
-        """The summary, if there is one."""
-        ...
-
-    def set_summary(self, value: bytes) -> None:
-        """Replace the summary."""
-        ...
 
 
 @dataclass(slots=True)
 class _LiveShard:
     shard: Shard
     clock: SettleClock
+    before: ShardSummary
+    """What had been counted when this object was made."""
+    told: dict[str, int]
+    """Counters as they were last reported."""
+    outdated_hits: int = 0
+
+    def summary(self) -> ShardSummary:
+        """What has been counted by now."""
+        now = self.shard.counters
+        numbers = {name: count for name, count in msgspec.structs.asdict(now).items() if isinstance(count, int)}
+        numbers["outdated_hits"] = self.outdated_hits
+        refused = Counter(self.before.refused_hits)
+        for (correlation, _), count in now.refused_hits.items():
+            refused[correlation] += count
+        total = {name: count + self.before.counters.get(name, 0) for name, count in numbers.items()}
+        return ShardSummary(self.clock.to_bytes(), total | {"refused_hits": refused.total()}, dict(refused))
 
 
 class KeyedStage:
@@ -52,10 +59,20 @@ class KeyedStage:
 
     def __init__(self, packs: PackSource, lateness: int, state: KeyedState) -> None:
         self._packs = packs
-        self._pack = packs.pack
         self._lateness = lateness
         self._state = state
+        packs.begin(self._adopt)
+
+    def _adopt(self, pack: RulePack) -> None:
+        """Use a pack from now on: what is in memory is a cache, and is made anew from the state.
+
+        Groups of correlations that are the same stay; those of changed and removed ones go, and are counted.
+        """
+        correlations = {correlation.id: correlation for correlation in pack.correlations}
+        Shard(correlations, pack.registry(), DictStore())  # a pack that makes no shard is refused here
+        self._pack, self._correlations, self._fingerprints = pack, correlations, pack.fingerprints()
         self._shards: dict[str, _LiveShard] = {}
+        settle_memory()
 
     def process(self, address: str, data: bytes) -> tuple[list[Passing], bool]:
         """Handle one message; the flag says that an account changed and `report` is wanted soon."""
@@ -67,38 +84,42 @@ class KeyedStage:
                 self._add(message)
                 return [], True
             case ShardBatch():
-                news = self._look(message.pack)
-                return news + [_publish(alert) for alert in self._correlate(address, message)], False
+                reports = self._packs.look(self._adopt, message.pack)
+                alerts, changed = self._correlate(address, message)
+                news = [Passing(HEALTH, report.worker, report.to_json()) for report in reports]
+                return [*news, *map(_publish, alerts)], changed
 
     def report(self, address: str, now: int) -> Iterator[Passing]:
         """The account of an address as it stands at `now` (ms)."""
-        summary = self._state.summary()
-        if summary is not None:
-            total = msgspec.msgpack.decode(summary, type=AccountDelta)
-            yield Passing(HEALTH, address, _account(total, now).to_json())
+        account = self._shard_account if address.startswith(SHARD_ADDRESS) else self._partition_account
+        found = account(address, to_rfc3339(now))
+        if found is not None:
+            yield Passing(HEALTH, address, found.to_json())
 
-    def _look(self, wanted: str) -> list[Passing]:
-        """Take another pack if there is one: what is in memory is a cache, and is made anew from the state."""
-        reports = self._packs.look(wanted)
-        if self._packs.pack is not self._pack:
-            self._pack = self._packs.pack
-            self._shards.clear()
-            settle_memory()
-        return [Passing(HEALTH, report.worker, report.to_json()) for report in reports]
+    def _shard_account(self, address: str, now: str) -> ShardAccount | None:
+        known = read_summary(self._state, ShardSummary)
+        if known is None:
+            return None
+        number = int(address.removeprefix(SHARD_ADDRESS))
+        return ShardAccount(timestamp=now, shard=number, counters=known.counters, refused_hits=known.refused_hits)
+
+    def _partition_account(self, _: str, now: str) -> PartitionAccount | None:
+        total = read_summary(self._state, AccountDelta)
+        return None if total is None else _account(total, now)
 
     def _add(self, delta: AccountDelta) -> None:
-        summary = self._state.summary()
-        if summary is None:
+        total = read_summary(self._state, AccountDelta)
+        if total is None:
             total = delta
         else:
-            total = msgspec.msgpack.decode(summary, type=AccountDelta)
             total.next_offset = max(total.next_offset, delta.next_offset)
             total.newest = max(total.newest, delta.newest)
+            total.dropped = add_dropped(total.dropped, delta.dropped)
             for counter in COUNTERS:
                 setattr(total, counter, getattr(total, counter) + getattr(delta, counter))
-        self._state.set_summary(msgspec.msgpack.encode(total))
+        write_summary(self._state, total)
 
-    def _correlate(self, address: str, batch: ShardBatch) -> list[Alert]:
+    def _correlate(self, address: str, batch: ShardBatch) -> tuple[list[Alert], bool]:
         live = self._shards.get(address)
         if live is None:
             live = self._shards[address] = self._restore()
@@ -106,16 +127,26 @@ class KeyedStage:
         for roster in batch.rosters:
             clock.roster(roster.partitions, roster.seen_at)
         clock.see(batch.clocks)
-        alerts = live.shard.feed(batch.hits) + live.shard.advance(clock.settle_line(self._lateness))
-        self._state.set_summary(clock.to_bytes())
-        return alerts
+        hits = self._meant(batch)
+        live.outdated_hits += len(batch.hits) - len(hits)
+        alerts = live.shard.feed(hits) + live.shard.advance(clock.settle_line(self._lateness))
+        summary = live.summary()
+        write_summary(self._state, summary)
+        changed, live.told = summary.counters != live.told, summary.counters
+        return alerts, changed
+
+    def _meant(self, batch: ShardBatch) -> Sequence[GroupHit]:
+        """The hits without those of correlations that mean something else in this stage's pack, or are not in it."""
+        known = self._fingerprints
+        outdated = {name for name, fingerprint in batch.fingerprints.items() if known.get(name) != fingerprint}
+        return [hit for hit in batch.hits if hit.correlation not in outdated] if outdated else batch.hits
 
     def _restore(self) -> _LiveShard:
-        correlations = {correlation.id: correlation for correlation in self._pack.correlations}
-        summary = self._state.summary()
-        clock = SettleClock() if summary is None else SettleClock.from_bytes(summary)
-        shard = Shard(correlations, self._pack.registry(), self._state, pack_version=self._pack.version)
-        return _LiveShard(shard, clock)
+        known = read_summary(self._state, ShardSummary)
+        clock = SettleClock() if known is None else SettleClock.from_bytes(known.clock)
+        shard = Shard(self._correlations, self._pack.registry(), self._state, pack_version=self._pack.version)
+        before = known or ShardSummary(b"")
+        return _LiveShard(shard, clock, before, before.counters)
 
 
 COUNTERS = ("records", "ticks", "lines", "evaluated", "matched", "late", "clock_ahead", "dead")
@@ -126,10 +157,15 @@ def _publish(alert: Alert) -> Passing:
     return Passing(ALERTS, alert.id, alert.to_json())
 
 
-def _account(total: AccountDelta, now: int) -> PartitionAccount:
+def _account(total: AccountDelta, now: str) -> PartitionAccount:
     counters = {counter: getattr(total, counter) for counter in COUNTERS}
+    not_counted = [
+        NotCounted(reason=dropped.reason, correlation=dropped.correlation, field=dropped.field, count=count)
+        for dropped, count in total.dropped
+    ]
     return PartitionAccount(
-        timestamp=to_rfc3339(now),
+        not_counted=not_counted,
+        timestamp=now,
         topic=total.topic,
         partition=total.partition,
         next_offset=total.next_offset,

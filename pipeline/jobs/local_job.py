@@ -12,9 +12,10 @@ from typing import NamedTuple
 from pipeline.correlate.store import DictStore
 from pipeline.jobs.active_pack import FixedPack
 from pipeline.jobs.detect_stage import DetectStage, Record
-from pipeline.jobs.keyed_stage import KeyedStage, KeyedState
+from pipeline.jobs.keyed_stage import KeyedStage
 from pipeline.jobs.message import AccountDelta, Passing, address_of, encode
 from pipeline.jobs.settings import ALERTS, DEAD_LETTERS
+from pipeline.jobs.state import KeyedState
 from pipeline.rulepack import RulePack
 from schemas.dead_letter import DeadLetter
 from schemas.tick import Tick, encode_tick

@@ -6,9 +6,16 @@ straight through (dead letters, alerts of single detections). Per-record keyed s
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
 import msgspec
 
+from pipeline.correlate.project import Dropped
 from schemas.hit import GroupHit
+
+SHARD_ADDRESS: Final = "shard/"
 
 
 class Roster(msgspec.Struct, array_like=True, frozen=True):
@@ -27,7 +34,9 @@ class ShardBatch(msgspec.Struct, array_like=True, frozen=True, tag="shard"):
     """`topic/partition` -> newest append time read, ms."""
     rosters: list[Roster]
     pack: str = ""
-    """Version of the pack the hits come from."""
+    """Version of the rule pack that made the hits."""
+    fingerprints: dict[str, str] = {}
+    """Id -> fingerprint of the correlations that the hits are for: another pack may mean something else by that id."""
 
 
 class AccountDelta(msgspec.Struct, array_like=True, tag="account"):
@@ -46,6 +55,16 @@ class AccountDelta(msgspec.Struct, array_like=True, tag="account"):
     late: int = 0
     clock_ahead: int = 0
     dead: int = 0
+    dropped: list[tuple[Dropped, int]] = []
+    """What correlations could not count of the matched events, and how often."""
+
+
+def add_dropped(known: Iterable[tuple[Dropped, int]], more: Iterable[tuple[Dropped, int]]) -> list[tuple[Dropped, int]]:
+    """Two tallies of what correlations could not count, as one."""
+    total = Counter(dict(known))
+    for dropped, count in more:
+        total[dropped] += count
+    return sorted(total.items())
 
 
 class Passing(msgspec.Struct, array_like=True, frozen=True, tag="pass"):
@@ -66,7 +85,7 @@ def address(message: Message) -> str:
     """The key by which Flink sends a message to its state."""
     match message:
         case ShardBatch(shard=shard):
-            return f"shard/{shard}"
+            return f"{SHARD_ADDRESS}{shard}"
         case AccountDelta(topic=topic, partition=partition):
             return f"account/{topic}/{partition}"
         case Passing(topic=topic):

@@ -1,4 +1,4 @@
-"""Test cases of rules, as data: `<rule>.cases.yml` beside the rule, or any `.yml` in a tree that mirrors the rules.
+"""Test cases of rules, as data: `<rule>.cases.yaml` beside the rule, or in a tree that mirrors the rules.
 
 For a detection each case is one event and whether it matches. For a correlation each case is a stream of events from
 several members on relative time, and the alerts that must come of it; an empty list means none.
@@ -150,9 +150,9 @@ def load_cases(path: Path) -> CaseFile:
 
 
 def case_files(paths: Sequence[Path]) -> list[Path]:
-    """The files of cases that the paths name: files; `*.cases.yml` in rule folders; in a mirror tree, every `.yml`.
+    """The files of cases that the paths name: files; `*.cases.yaml` in rule folders; in a mirror tree, all YAML.
 
-    A folder is a mirror tree if it holds no `*.cases.yml`.
+    A folder is a mirror tree if it holds no `*.cases.yaml`.
     """
     found: dict[Path, None] = {}
     for path in paths:
@@ -160,5 +160,5 @@ def case_files(paths: Sequence[Path]) -> list[Path]:
             found[path] = None
             continue
         beside = sorted(path.rglob(f"*{CASES_SUFFIX}"))
-        found.update(dict.fromkeys(beside or sorted(path.rglob("*.yml"))))
+        found.update(dict.fromkeys(beside or sorted(path.rglob("*.y*ml"))))
     return list(found)

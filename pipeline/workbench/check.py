@@ -46,7 +46,7 @@ def check_rules(
     Args:
         paths: rule files and folders.
         registry: the members; may be empty.
-        placeholders: values for `expand`, beside those of `*.lists.yml` files.
+        placeholders: values for `expand`, beside those of `*.lists.yaml` files.
         memory: file with what earlier checks found, by content; read, and written anew.
         on_progress: told how many files are done, and of how many.
 

@@ -137,8 +137,8 @@ def skeleton(name: str, author: str, today: date) -> dict[str, str]:
     }
     files = {
         f"{name}_event.yml": _DETECTION,
-        f"{name}_event.cases.yml": _DETECTION_CASES,
+        f"{name}_event.cases.yaml": _DETECTION_CASES,
         f"{name}.yml": _CORRELATION,
-        f"{name}.cases.yml": _CASES,
+        f"{name}.cases.yaml": _CASES,
     }
     return {file: template.substitute(values) for file, template in files.items()}

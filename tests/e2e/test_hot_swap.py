@@ -123,6 +123,9 @@ def refuse_a_damaged_pack(stack: RunningStack, version: str) -> None:
         wait_for(lambda: any(report.refused and report.version == version for report in pack_reports(stack)))
         noticed = stream.sent
         wait_for(lambda: stream.sent > noticed + 20)
+    job = stack.status()["job"]
+    assert (job.state, job.packs) == ("running", (version,))
+    assert "the newest pack is refused" in job.problem
     wait_for(lambda: set(range(noticed, stream.sent)) <= numbers(stack, "damaged"))
 
 

@@ -41,7 +41,7 @@ def test_a_rule_does_what_its_cases_say(rules: RuleSet, path: Path) -> None:
 
 
 def is_rule(path: Path) -> bool:
-    return path.parent.name != "filters" and not path.name.endswith(".lists.yml")
+    return path.parent.name != "filters" and not path.name.endswith(".lists.yaml")
 
 
 def test_every_rule_has_cases_in_the_same_place() -> None:

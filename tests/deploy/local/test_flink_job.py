@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from deploy.local.flink_cluster import checkpoints, savepoints
-from deploy.local.flink_job import Job, find_job, job_is_ready, newest_restore_point, stop_job
+from deploy.local.flink_job import Job, find_job, job_is_ready, newest_restore_point, restarts_of, stop_job
 from deploy.local.settings import LOOPBACK, StackSettings
 from schemas.errors import ConfigError, ConnectionError_
 
@@ -95,6 +95,36 @@ def test_a_job_that_fails_again_and_again_is_given_up_with_the_innermost_cause(
     flink["/jobs/a/exceptions"] = {"exceptionHistory": {"entries": entries}}
     with pytest.raises(ConfigError, match=r"java\.Wrong: pack is damaged"):
         job_is_ready(settings, NOW)
+
+
+def test_an_exception_in_a_python_worker_is_told_in_its_own_words(settings: StackSettings, flink: Answers) -> None:
+    trace = (
+        "org.apache.Outer: x\n\tat y\nCaused by: java.lang.RuntimeException: Error received from SDK harness for"
+        " instruction 4: Traceback (most recent call last):\n"
+        '  File "sdk_worker.py", line 311, in _execute\n    response = task()\n'
+        "schemas.errors.ConfigError: state of the job: written in another format; got 2; expected 1\n\n"
+        "\tat org.apache.beam.Client.onNext\n\tat java.lang.Thread.run\n"
+    )
+    flink["/jobs/overview"] = overview(("a", "FAILED", NOW))
+    flink["/jobs/a/exceptions"] = {"exceptionHistory": {"entries": [{"timestamp": 1, "stacktrace": trace}]}}
+    with pytest.raises(
+        ConfigError, match=r"got schemas\.errors\.ConfigError: state of the job: written in another format"
+    ):
+        job_is_ready(settings, NOW)
+
+
+@pytest.mark.parametrize(
+    ("failed", "completed", "told"),
+    [((), None, ""), ((50,), 60, ""), ((50, 70), 60, "java.Wrong: x"), ((50,), None, "java.Wrong: x")],
+)
+def test_a_job_has_recovered_once_a_checkpoint_is_newer_than_its_last_failure(
+    settings: StackSettings, flink: Answers, failed: tuple[int, ...], completed: int | None, told: str
+) -> None:
+    entries = [{"timestamp": each, "stacktrace": "Caused by: java.Wrong: x"} for each in failed]
+    flink["/jobs/a/exceptions"] = {"exceptionHistory": {"entries": entries}}
+    flink["/jobs/a/metrics?get=numRestarts"] = [{"id": "numRestarts", "value": "7"}] if failed else []
+    flink["/jobs/a/checkpoints"] = {"latest": {"completed": {"trigger_timestamp": completed} if completed else None}}
+    assert restarts_of(settings, Job("a", "RUNNING", 1.0)) == (7 if failed else 0, told)
 
 
 def test_failures_before_the_waiting_began_are_history(settings: StackSettings, flink: Answers) -> None:

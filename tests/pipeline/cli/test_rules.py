@@ -166,8 +166,8 @@ def test_a_correlation_for_more_groups_than_there_are_waits(
 def test_lists_beside_the_rules_fill_placeholders(rules: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (rules / "login.yml").write_text(RULE.replace("event.outcome: failure", "user.name|expand: '%people%'"))
     assert run("build", rules, "-o", rules.parent / "rules.pack") == 2
-    (rules / "people.lists.yml").write_text("people: [kim, 'lee*']\n")
+    (rules / "people.lists.yaml").write_text("people: [kim, 'lee*']\n")
     assert run("build", rules, "-o", rules.parent / "rules.pack") == 0
-    (rules / "more.lists.yml").write_text("people: [ann]\n")
+    (rules / "more.lists.yaml").write_text("people: [ann]\n")
     assert run("build", rules, "-o", rules.parent / "rules.pack") == 3
     assert "another list has this name" in capfd.readouterr().err

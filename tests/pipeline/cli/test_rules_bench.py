@@ -94,7 +94,7 @@ def test_a_failing_case_is_told_with_what_was_expected_and_found(
 
 
 def test_the_outcome_is_also_junit_and_json(fresh: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    replace(fresh / "login_at_many_event.cases.yml", "a refused login counts", "\"<\\e[31m> & 'quoted'\"")
+    replace(fresh / "login_at_many_event.cases.yaml", "a refused login counts", "\"<\\e[31m> & 'quoted'\"")
     replace(fresh / "login_at_many_event.yml", "event.outcome: failure", "event.outcome: denied")
     assert run("test", fresh, "--format", "junit") == 1
     suite = ElementTree.fromstring(capfd.readouterr().out)
@@ -107,7 +107,7 @@ def test_the_outcome_is_also_junit_and_json(fresh: Path, capfd: pytest.CaptureFi
 def test_cases_may_lie_in_a_tree_of_their_own(fresh: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "cases"
     elsewhere.mkdir()
-    for path in list(fresh.glob("*.cases.yml")):
+    for path in list(fresh.glob("*.cases.yaml")):
         path.rename(elsewhere / path.name.replace(".cases", ""))
     assert run("test", fresh) == 3
     assert run("test", fresh, "--cases", elsewhere) == 0
@@ -125,7 +125,7 @@ def test_cases_may_lie_in_a_tree_of_their_own(fresh: Path, tmp_path: Path) -> No
 def test_cases_that_cannot_be_are_refused(
     fresh: Path, capfd: pytest.CaptureFixture[str], old: str, new: str, told: str
 ) -> None:
-    replace(fresh / "login_at_many.cases.yml", old, new)
+    replace(fresh / "login_at_many.cases.yaml", old, new)
     assert run("test", fresh) == 3
     assert told in capfd.readouterr().err
 

@@ -53,6 +53,18 @@ def test_the_exit_code_says_whether_all_runs(monkeypatch: pytest.MonkeyPatch, st
     assert "1,234" in result.stdout
 
 
+def test_status_tells_of_the_job_its_pack_its_restarts_and_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = ProcessStatus("job", "restarting", restarts=3, packs=("83ed39de",), problem="refused: \x1b[31mred")
+    monkeypatch.setattr(status_module, "stack_status", lambda _: [job])
+    result = CliRunner().invoke(status_module.status, [], standalone_mode=False)
+    assert result.return_value == 1
+    assert result.stdout.splitlines()[-3:] == [
+        "job: rule pack 83ed39de",
+        "job: restarted 3 times since it was submitted",
+        "job: refused: \\x1b[31mred",
+    ]
+
+
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(0, "0s"), (59, "59s"), (60, "1m00s"), (3599, "59m59s"), (90_000, "1d01h")]
 )
