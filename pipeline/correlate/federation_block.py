@@ -22,6 +22,7 @@ from pipeline.correlate.timespan import parse_timespan
 from schemas.errors import RuleError
 from schemas.member import MemberRegistry
 from schemas.rule_document import RuleDocument
+from schemas.suggest import did_you_mean
 
 KEYS: Final = ("min_organizations", "suppress", "weight", "nonnegative", "share", "alert", "enabled")
 THINNING_PARTS: Final = 16
@@ -61,7 +62,8 @@ def read_federation(document: RuleDocument, kind: Kind, timespan: int, registry:
                 where, "`settle_after` is not supported yet", hint="leave it out: the rule settles with all others"
             )
         if key not in KEYS:
-            raise RuleError(where, "unknown key in `federation`", got=key, expected=", ".join(KEYS))
+            hint = did_you_mean(key, KEYS)
+            raise RuleError(where, "unknown key in `federation`", got=key, expected=", ".join(KEYS), hint=hint)
     return Federation(
         suppress=_suppress(document, block, timespan),
         min_organizations=_min_organizations(document, block, registry),
