@@ -16,10 +16,11 @@ from typing import Any, Final
 import msgspec
 
 from pipeline.correlate.chaining import referred_by
+from pipeline.correlate.federation_block import is_enabled
 from pipeline.correlate.rule import Correlation, compile_correlations
 from pipeline.detect.compile import Place, compile_detections
 from pipeline.detect.load import load_documents, rule_files
-from pipeline.detect.placeholders import Placeholders
+from pipeline.detect.placeholders import Placeholders, with_lists
 from pipeline.detect.plan import DetectionPlan
 from pipeline.detect.taxonomy import Taxonomy
 from pipeline.rule_cache import RuleCache
@@ -112,11 +113,11 @@ def build_pack(
     """Compile rule files and folders with a member registry; the same rules and members give the same bytes.
 
     Args:
-        paths: files and folders of detections, correlations and filters.
+        paths: files and folders of detections, correlations and filters; disabled correlations are left out.
         registry: the members.
         skip_unsupported: leave out detections and filters that cannot be honoured instead of failing; correlations
             always must be.
-        placeholders: values for `expand`.
+        placeholders: values for `expand`, instead of or beside those of `*.lists.yaml` files in the folders.
         taxonomy: the field names that events have; rules of Sigma's are mapped for others.
         on_progress: told how many documents are compiled, and of how many.
         on_problem: told of every rule left out.
@@ -129,14 +130,16 @@ def build_pack(
         ConfigError: a path that is not there.
     """
     problems: list[RuleError] = []
+    values = with_lists(paths, placeholders)
     known: dict[Place, DetectionPlan] = {}
     if cache is None:
         documents = load_documents(paths, problems=problems if skip_unsupported else None)
     else:
-        cache.begin(placeholders or {}, taxonomy)
+        cache.begin(values, taxonomy)
         documents = _load_cached(paths, cache, known, problems if skip_unsupported else None)
+    documents = [one for one in documents if one.kind != "correlation" or is_enabled(one)]
     compiled = compile_detections(
-        documents, placeholders=placeholders, taxonomy=taxonomy, on_progress=on_progress, known=known
+        documents, placeholders=values, taxonomy=taxonomy, on_progress=on_progress, known=known
     )
     if cache is not None:
         cache.keep(documents, known)

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from pipeline.detect.compile import compile_detections
 from pipeline.detect.load import load_documents
-from pipeline.detect.placeholders import load_placeholders
+from pipeline.detect.placeholders import load_placeholders, with_lists
 from pipeline.detect.plan import DetectionPlan
 from pipeline.detect.taxonomy import TAXONOMIES, Taxonomy
 from pipeline.rule_cache import RuleCache
@@ -75,7 +75,7 @@ def load_plans(
     if files:
         problems: list[RuleError] = []
         documents = load_documents(files, problems=problems if skip_unsupported else None)
-        values = load_placeholders(placeholders) if placeholders else None
+        values = with_lists(files, load_placeholders(placeholders) if placeholders else None)
         with rule_progress() as progress:
             compiled = compile_detections(
                 documents, placeholders=values, taxonomy=taxonomy or "sigma", on_progress=progress

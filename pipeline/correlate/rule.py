@@ -16,6 +16,7 @@ from schemas.alert import Level
 from schemas.errors import RuleError
 from schemas.member import MemberRegistry
 from schemas.rule_document import RuleDocument
+from schemas.suggest import did_you_mean
 
 __all__ = ["Correlation", "compile_correlations"]
 
@@ -140,6 +141,7 @@ def _references(document: RuleDocument, block: Block, known: _Known) -> tuple[Re
                 "refers to a rule that is not here",
                 got=rule,
                 expected="id or name of a detection or correlation",
+                hint=did_you_mean(rule, [*known.detections, *known.correlations]),
             )
         if rule not in known.detections and target not in known.compiled:
             raise TooFewGroups(

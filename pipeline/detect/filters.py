@@ -16,6 +16,7 @@ from pipeline.detect.plan import AllOf, DetectionPlan, Expression, LogSource, Se
 from pipeline.detect.taxonomy import Taxonomy, lower_document
 from schemas.errors import RuleError, printable
 from schemas.rule_document import RuleDocument
+from schemas.suggest import did_you_mean
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -77,7 +78,7 @@ def _target(one: Filter, rule: str, index: dict[str, int], plans: Sequence[Detec
             "the filter names a rule that is not here",
             got=rule,
             expected="a detection",
-            hint="for a correlation, name the detections that it refers to",
+            hint=did_you_mean(rule, index) or "for a correlation, name the detections that it refers to",
         )
     if not one.logsource.covers(plans[number].logsource):
         theirs = plans[number].logsource

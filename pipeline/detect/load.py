@@ -17,6 +17,10 @@ from schemas.errors import ConfigError, RuleError
 from schemas.rule_document import RuleDocument
 
 SUFFIXES: Final = (".yml", ".yaml")
+CASES_SUFFIX: Final = ".cases.yaml"
+"""Test cases may lie beside the rules: `.yaml`, which pySigma leaves alone."""
+LISTS_SUFFIX: Final = ".lists.yaml"
+"""So may values for placeholders."""
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 MAX_NODES: Final = 100_000
 """Keys and values of one document after its aliases are followed; the largest known rule has under 5,000."""
@@ -76,7 +80,12 @@ def rule_files(paths: Sequence[Path]) -> list[Path]:
 
 def _is_rule_file(file: Path, root: Path) -> bool:
     hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
-    return file.suffix in SUFFIXES and not hidden and file.is_file()
+    return (
+        file.suffix in SUFFIXES
+        and not hidden
+        and not file.name.endswith((CASES_SUFFIX, LISTS_SUFFIX))
+        and file.is_file()
+    )
 
 
 def read_documents(path: Path) -> Iterator[RuleDocument]:

@@ -114,7 +114,7 @@ def test_progress_is_told_after_every_document() -> None:
         (rule(1, more="federation: {alert: 1}\n"), "r0.yml:4", "federation"),
         (rule(1, more="federation: {min_organizations: 3}\n"), "r0.yml:4", "federation"),
         (rule(1).replace("00000001-0000", "xyz"), "r0.yml:2", "UUID"),
-        (rule(1).replace("id: 00000001-0000-4000-8000-000000000000", "id: 7"), "r0.yml:1", "pySigma refuses"),
+        (rule(1).replace("id: 00000001-0000-4000-8000-000000000000", "id: 7"), "r0.yml:2", "an id is a UUID"),
         (rule(1).replace("{category: c}", "{}"), "r0.yml:3", "empty"),
         (rule(1).replace("{category: c}", "windows"), "r0.yml:3", "needs a log source"),
         (rule(1).replace("{category: c}", "{category: [c]}"), "r0.yml:3", "named by text"),
