@@ -43,6 +43,10 @@ def check_forwarder(settings: ForwarderSettings) -> Iterator[Finding]:
     federation = settings.keys.federation
     if federation is not None:
         yield tried("federation key", str(federation), lambda: read_key(federation))
+    if settings.keys.previous is not None:
+        for path in (settings.keys.previous.institution, settings.keys.previous.federation):
+            if path is not None:
+                yield tried("previous key", str(path), partial(read_key, path))
     # Keys that cannot be read were told above: the mappings are checked with stand-ins.
     pseudonyms = SAMPLE_KEYS if federation is not None else Pseudonyms(SAMPLE_KEYS.event_id_key, None)
     for one in settings.inputs:

@@ -35,6 +35,8 @@ class Trial:
     origins: dict[str, str]
     """Field -> where it comes from."""
     mapping: str
+    stays: tuple[str, ...] = ()
+    """Fields the line has and the mapping does not use."""
     is_sample: bool = False
     """Whether the line is one of the mapping's samples: the input has no log to look at."""
 
@@ -58,7 +60,8 @@ def try_lines(settings: ForwarderSettings, limit: int) -> Iterator[Trial]:
         lines, are_samples = _lines_of(one, file, limit)
         version = f"{file.document.name} {file.document.version}"
         for line in lines:
-            yield Trial(one.name, line, *normaliser.explain(line), version, are_samples)
+            stays = () if line.too_long else tuple(mapping.unused(line.raw))
+            yield Trial(one.name, line, *normaliser.explain(line), version, stays, are_samples)
 
 
 def newest_lines(path: Path, limit: int) -> list[Line]:

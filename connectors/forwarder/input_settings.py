@@ -73,12 +73,11 @@ class FileInput(_Input):
         default="beginning", description="where a file begins that was never read before"
     )
     multiline: Multiline | None = None
-    spool: bool = Field(default=False, description="copy lines to the spool: for logs that are compressed too early")
 
     @property
     def spooled(self) -> bool:
-        """The log itself is the buffer, unless the operator wants another."""
-        return self.spool
+        """The log itself is the buffer."""
+        return False
 
     @property
     def reads(self) -> str:

@@ -84,4 +84,5 @@ def _add_related(event: Fields) -> None:
     for target, names in _RELATED:
         values = [event[name] for name in names if name in event]
         if values:
-            event[target] = values if len(values) == 1 else list(dict.fromkeys(values))
+            flat = [one for value in values for one in (value if type(value) is list else (value,))]
+            event[target] = flat if len(flat) == 1 else list(dict.fromkeys(flat))

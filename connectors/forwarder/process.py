@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import structlog
 from pydantic import ValidationError
 
 from connectors.forwarder.dead_letter_file import DeadLetterFile
-from connectors.forwarder.inputs import Input, load_pseudonyms, open_input
+from connectors.forwarder.heartbeat import Pulse
+from connectors.forwarder.inputs import Input, compile_mapping, load_pseudonyms, open_inputs, same_sources
+from connectors.forwarder.metrics import MetricsServer
 from connectors.forwarder.normalise import Ready
 from connectors.forwarder.positions_file import PositionsFile
 from connectors.forwarder.settings import ForwarderSettings
@@ -23,9 +23,8 @@ from connectors.mapping.compiled import Dropped
 from connectors.patience import Patience, Stopped
 from connectors.sources.line import Line
 from schemas.errors import ConfigError
-from schemas.health import Heartbeat, health_topic
+from schemas.health import health_topic
 from schemas.member import TOPIC_PREFIX
-from schemas.times import now_ms, to_rfc3339
 
 log = structlog.get_logger()
 
@@ -58,35 +57,47 @@ class _Due:
 
 
 class Forwarder:
-    """One institution's forwarder, in one thread.
+    """One institution's forwarder; what it reads and sends goes through one thread.
 
     Args:
         settings: the configuration.
         connect: opens a Kafka producer.
 
     Raises:
-        ConfigError: a mapping, key file or the state folder is not as it must be.
+        ConfigError: a mapping, key file, address or the state folder is not as it must be.
     """
 
     def __init__(self, settings: ForwarderSettings, connect: Callable[[], Producer] | None = None) -> None:
         self._settings = settings
-        self._connect = connect or (lambda: open_producer(settings.kafka, **_PRODUCER_OPTIONS))
-        pseudonyms = load_pseudonyms(settings)
+        self._connect = connect or (lambda: open_producer(self._settings.kafka, **_PRODUCER_OPTIONS))
+        self._fresh: Callable[[], ForwarderSettings] | None = None
+        """Set to ask for a new configuration; gives it."""
         self._positions = PositionsFile(settings.state_dir, settings.member)
+        self._inputs: dict[str, Input] = {}
+        self._metrics: MetricsServer | None = None
         try:
-            self._inputs = {
-                one.name: open_input(settings, one, pseudonyms, self._positions.inputs.get(one.name, ()))
-                for one in settings.inputs
-            }
             self._letters = DeadLetterFile(settings.state_dir)
-        except (OSError, ValidationError) as error:
+        except OSError as error:
             self._positions.close()
-            raise ConfigError(str(settings.state_dir), f"the state cannot be used: {error}") from error
+            raise _unusable(settings, error) from error
+        try:
+            self._inputs = open_inputs(settings, self._positions.inputs, {})
+            self._pulse = Pulse(settings, self._inputs)
+            self._metrics = self._serve_metrics()
+        except ValidationError as error:
+            self._close()
+            raise _unusable(settings, error) from error
         except ConfigError:
-            self._positions.close()
+            self._close()
             raise
-        self._policy = _policy_of(settings, self._inputs)
-        self._last_error = ""
+
+    def reload(self, fresh: Callable[[], ForwarderSettings]) -> None:
+        """Take a new configuration at the next opportunity; callable from a signal handler.
+
+        Args:
+            fresh: reads it; a ConfigError is logged, and the old one stays.
+        """
+        self._fresh = fresh
 
     def run(self, stop: threading.Event) -> None:
         """Forward until told to stop, or until every source has ended; then flush and save.
@@ -101,18 +112,21 @@ class Forwarder:
             linger_seconds=self._settings.linger_seconds,
             sent=self._count_sent,
         )
-        log.info("forwarder.started", member=self._settings.member, inputs=list(self._inputs), policy=self._policy)
+        policy = self._pulse.policy
+        log.info("forwarder.started", member=self._settings.member, inputs=list(self._inputs), policy=policy)
         try:
             shipper.connect()
             self._loop(shipper, stop)
             self._flush(shipper)
+            self._send_heartbeat(shipper)
         except Stopped:
             log.info("forwarder.stopped_while_waiting", unacknowledged_bytes=shipper.waiting_bytes)
         finally:
             self._save()
             shipper.close()
+            counts = {name: one.counters.read for name, one in self._inputs.items()}
             self._close()
-        log.info("forwarder.stopped", **{one.counters.name: one.counters.read for one in self._inputs.values()})
+        log.info("forwarder.stopped", **counts)
 
     def _loop(self, shipper: Shipper, stop: threading.Event) -> None:
         save, beat = _Due(SAVE_SECONDS), _Due(self._settings.heartbeat_seconds)
@@ -123,6 +137,8 @@ class Forwarder:
                     quiet = not self._forward(one, shipper) and quiet
             # A quiet log is no reason to keep the last events waiting.
             self._acknowledge(shipper.turn(now=quiet))
+            if self._fresh is not None:
+                self._take_configuration(shipper)
             if save.now():
                 self._save()
             if beat.now():
@@ -154,21 +170,24 @@ class Forwarder:
         else:
             counters.dead += 1
             self._letters.write(counters.name, line, outcome.reason, outcome.detail)
-            self._last_error = f"{counters.name}: {outcome.reason}"
+            self._pulse.last_error = f"{counters.name}: {outcome.reason}"
             if counters.dead & (counters.dead - 1) == 0:  # the 1st, 2nd, 4th, 8th...
                 log.warning("forwarder.dead_letter", input=counters.name, reason=outcome.reason, total=counters.dead)
         shipper.pass_by(mark)
 
     def _count_sent(self, batch: Batch) -> None:
         for name, count in batch.counts.items():
-            self._inputs[name].counters.sent += count
+            if name in self._inputs:
+                self._inputs[name].counters.sent += count
 
     def _acknowledge(self, batches: list[Batch]) -> None:
         for batch in batches:
             for mark in batch.marks.values():
-                self._inputs[mark.input].source.acknowledge(mark.stream, mark.end)
+                if mark.input in self._inputs:  # a new configuration may have taken it away
+                    self._inputs[mark.input].source.acknowledge(mark.stream, mark.end)
             for name, count in batch.counts.items():
-                self._inputs[name].counters.acknowledged += count
+                if name in self._inputs:
+                    self._inputs[name].counters.acknowledged += count
 
     def _flush(self, shipper: Shipper) -> None:
         """Bring what was read to the broker, for a while."""
@@ -177,52 +196,75 @@ class Forwarder:
         while not shipper.idle and time.monotonic() < deadline:
             time.sleep(FULL_WAIT_SECONDS)
             self._acknowledge(shipper.turn(now=True))
-        self._send_heartbeat(shipper)
+
+    def _take_configuration(self, shipper: Shipper) -> None:
+        """Go over to a new configuration: sources that did not change stay open, and keep what is in flight."""
+        fresh, self._fresh = self._fresh, None
+        assert fresh is not None
+        try:
+            settings = _checked(fresh(), self._settings)
+        except ConfigError as error:
+            log.warning("forwarder.reload_refused", why=str(error))
+            return
+        self._flush(shipper)
+        self._save()
+        before, staying = self._settings, same_sources(self._settings, settings)
+        keep = {name: one for name, one in self._inputs.items() if name in staying}
+        for name, one in self._inputs.items():
+            if name not in keep:
+                one.source.close()
+        try:
+            self._inputs = open_inputs(settings, self._positions.inputs, keep)
+        except ConfigError as error:  # an address that is taken, say: the old ones are opened again
+            self._inputs = open_inputs(before, self._positions.inputs, keep)
+            log.warning("forwarder.reload_refused", why=str(error))
+            return
+        self._settings = settings
+        if settings.kafka != before.kafka:
+            shipper.use(self._connect)
+        self._metrics, old = None, self._metrics
+        if old is not None:
+            old.close()
+        self._pulse = Pulse(settings, self._inputs)
+        self._metrics = self._serve_metrics()
+        log.info("forwarder.reloaded", inputs=list(self._inputs), policy=self._pulse.policy)
+
+    def _serve_metrics(self) -> MetricsServer | None:
+        metrics = self._settings.metrics
+        return None if metrics is None else MetricsServer(metrics.listen, lambda: self._pulse.beat(0, ""))
 
     def _save(self) -> None:
         self._letters.sync()
         self._positions.save({name: one.source.state() for name, one in self._inputs.items()})
 
     def _send_heartbeat(self, shipper: Shipper) -> None:
-        inputs = [one.count() for one in self._inputs.values()]
-        troubles = [one.trouble for one in inputs if one.trouble]
-        beat = Heartbeat(
-            timestamp=to_rfc3339(now_ms()),
-            member=self._settings.member,
-            agent=agent_version(),
-            inputs=inputs,
-            spool_bytes=shipper.waiting_bytes + sum(one.spool_bytes for one in inputs),
-            policy=self._policy,
-            last_error=shipper.last_error or "; ".join(troubles)[:300] or self._last_error,
-        )
-        shipper.send_aside(health_topic(self._settings.member), beat.to_json())
+        self._pulse.look()
+        beat = self._pulse.beat(shipper.waiting_bytes, shipper.last_error)
+        self._pulse.leaves()
+        shipper.send_aside(health_topic(self._settings.member), beat.to_json(), self._pulse.arrived)
 
     def _close(self) -> None:
+        if self._metrics is not None:
+            self._metrics.close()
         for one in self._inputs.values():
             one.source.close()
         self._letters.close()
         self._positions.close()
 
 
-def run_forwarder(settings: ForwarderSettings, stop: threading.Event) -> None:
-    """Forward until told to stop.
+def _unusable(settings: ForwarderSettings, error: Exception) -> ConfigError:
+    return ConfigError(str(settings.state_dir), f"the state cannot be used: {error}")
+
+
+def _checked(settings: ForwarderSettings, before: ForwarderSettings) -> ForwarderSettings:
+    """A configuration a running forwarder can go over to.
 
     Raises:
-        ConfigError: see `Forwarder`.
+        ConfigError: it is another forwarder's, or a mapping or a key is not as it must be.
     """
-    Forwarder(settings).run(stop)
-
-
-def agent_version() -> str:
-    """The forwarder's version."""
-    try:
-        return version("jointsoc")
-    except PackageNotFoundError:
-        return "unknown"
-
-
-def _policy_of(settings: ForwarderSettings, inputs: dict[str, Input]) -> str:
-    """A hash of all that decides what leaves: mappings, inputs, internal networks, key epoch."""
-    rules = settings.model_dump_json(include={"inputs", "internal_networks", "member"})
-    digests = [one.mapping_digest for one in inputs.values()]
-    return sha256("\n".join([rules, str(settings.keys.epoch), *digests]).encode()).hexdigest()[:32]
+    if (settings.member, settings.state_dir) != (before.member, before.state_dir):
+        raise ConfigError("member, state_dir", "cannot change while it runs", hint="restart the forwarder")
+    pseudonyms = load_pseudonyms(settings)
+    for one in settings.inputs:
+        compile_mapping(settings, one, pseudonyms)
+    return settings

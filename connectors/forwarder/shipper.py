@@ -169,16 +169,31 @@ class Shipper:
             self._seal()
         return self._collect()
 
-    def send_aside(self, topic: str, value: bytes) -> None:
-        """Send a record that may get lost: a heartbeat, outdated by the next one."""
+    def send_aside(self, topic: str, value: bytes, arrived: Callable[[Any], None] = lambda _: None) -> None:
+        """Send a record that may get lost: a heartbeat, outdated by the next one.
+
+        Args:
+            topic: where to.
+            value: the record.
+            arrived: called, in any thread, with what the broker said.
+        """
         if self._producer is None:
             return
         try:
-            self._producer.send(topic, value=value).add_errback(
+            self._producer.send(topic, value=value).add_callback(arrived).add_errback(
                 lambda error: log.warning("shipper.heartbeat_lost", error=type(error).__name__)
             )
         except KafkaError as error:
             log.warning("shipper.heartbeat_lost", error=type(error).__name__)
+
+    def use(self, connect: Callable[[], Producer]) -> None:
+        """Go on over another connection; what is not acknowledged is sent again over it.
+
+        Raises:
+            Stopped: the process must end, and the broker is away.
+        """
+        self._connect = connect
+        self._recover()
 
     def close(self) -> None:
         """Close the connection; what is not acknowledged stays so."""

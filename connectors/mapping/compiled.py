@@ -11,11 +11,22 @@ from connectors.forwarder.settings import INTERNAL_NETWORKS, Network
 from connectors.located_yaml import Place
 from connectors.mapping.conditions import MatchFields, all_of, condition_test
 from connectors.mapping.convert import Convert, account, conversion, plain
-from connectors.mapping.document import Condition, Content, Like, MappingDocument, Move, Pseudonym, RegexParse, Rule
+from connectors.mapping.document import (
+    Condition,
+    Content,
+    GrokParse,
+    Like,
+    MappingDocument,
+    Move,
+    Pseudonym,
+    RegexParse,
+    Rule,
+)
 from connectors.mapping.find import Find, first_of
 from connectors.mapping.moments import ReadTime, time_reader
-from connectors.mapping.parse import Parsed, Unparsed, line_parser
+from connectors.mapping.parse import Parsed, Skipped, Unparsed, line_parser
 from connectors.mapping.patterns import Pattern
+from connectors.mapping.syslog import SYSLOG_FIELDS
 from connectors.pseudonyms import Pseudonyms
 from schemas.times import now_ms, to_rfc3339
 
@@ -109,11 +120,31 @@ class CompiledMapping:
         origins["@timestamp"] = " or ".join(time.source for time in self.document.time)
         return outcome, origins
 
+    def unused(self, raw: bytes) -> list[str]:
+        """Names of the fields a line has and no rule that decides about it uses: what stays at home."""
+        try:
+            data = self._parse(raw)
+        except (Unparsed, Skipped):
+            return []
+        deciding = next((number for number, rule in enumerate(self._rules) if rule.match(data) is not None), None)
+        used = {time.source for time in self.document.time}
+        for rule in self.document.rules:
+            used.update(rule.match)
+        contents: list[Content] = [self.document]
+        if deciding is not None:
+            contents.append(self.document.rules[deciding])
+        for content in contents:
+            used.update(*(move.source for move in content.map.values()))
+            used.update(*(move.source for move in content.hmac.values()))
+        return sorted(_names(data, "") - used)
+
     def _decide(self, raw: bytes) -> tuple[Outcome, _Rule | None]:
         try:
             data = self._parse(raw)
         except Unparsed as unparsed:
             return Refused(unparsed.reason, unparsed.detail), None
+        except Skipped as skipped:
+            return Dropped(skipped.reason), None
         for rule in self._rules:
             matched = rule.match(data)
             if matched is not None:
@@ -167,7 +198,9 @@ class CompiledMapping:
             constants |= content.set
             moves |= self._compile_content(prefix, content)
         if any(name in content.hmac for content in (self.document, rule) for name in moves):
-            constants["jointsoc.key_epoch"] = self._around.epoch
+            previous = self._around.pseudonyms.previous
+            epoch = self._around.epoch
+            constants["jointsoc.key_epoch"] = epoch if previous is None else [epoch, previous.epoch]
         return _Rule(match, None, constants, tuple(moves.values()))
 
     def _compile_content(self, place: Place, content: Content) -> dict[str, _Move]:
@@ -201,9 +234,9 @@ class CompiledMapping:
     def _check_sources(self) -> None:
         """Where the pattern names all the fields there are, a field it does not name is a mistake."""
         parse = self.document.parse
-        if not isinstance(parse, RegexParse):
+        if not isinstance(parse, RegexParse | GrokParse):
             return
-        known = Pattern(parse.pattern).names
+        known = Pattern(parse.pattern).names | (SYSLOG_FIELDS if parse.behind == "syslog" else frozenset())
         for index, time in enumerate(self.document.time):
             _check_known(("time", index), (time.source,), known)
         everywhere = known
@@ -230,6 +263,16 @@ class MappingFault(Exception):
         super().__init__(place, problem)
 
 
+def _names(data: Parsed, prefix: str) -> set[str]:
+    """Dotted names of all fields, lists looked into."""
+    names: set[str] = set()
+    for key, value in data.items():
+        items = value if isinstance(value, list) else [value]
+        inner = {name for item in items if isinstance(item, dict) for name in _names(item, f"{prefix}{key}.")}
+        names |= inner or {prefix + key}
+    return names
+
+
 def _guarded(place: Place, make: Callable[[], Made]) -> Made:
     try:
         return make()
@@ -252,7 +295,7 @@ def _check_known(place: Place, sources: tuple[str, ...], known: frozenset[str]) 
 def _pseudonymiser(pseudonyms: Pseudonyms, pseudonym: Pseudonym) -> Convert:
     prepare = plain if pseudonym.convert == "text" else account
 
-    def convert(value: object) -> str | None:
-        return pseudonyms.of(pseudonym.key, pseudonym.kind, prepare(value))
+    def convert(value: object) -> str | list[str] | None:
+        return pseudonyms.under_all_keys(pseudonym.key, pseudonym.kind, prepare(value))
 
     return convert

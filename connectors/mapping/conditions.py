@@ -24,13 +24,24 @@ def condition_test(condition: Condition) -> Test:
     """
     if isinstance(condition, Like):
         pattern = Pattern(condition.regex)
-        return lambda value: pattern.search(_shown(value)) if isinstance(value, str | int | float) else None
+        return _any_item(lambda value: pattern.search(_shown(value)) if isinstance(value, str | int | float) else None)
     wanted = frozenset(_shown(one) for one in (condition if isinstance(condition, list) else [condition]))
 
     def equals(value: Any) -> Groups | None:
         return {} if isinstance(value, str | int | float) and _shown(value) in wanted else None
 
-    return equals
+    return _any_item(equals)
+
+
+def _any_item(test: Test) -> Test:
+    """Of a list one item is enough."""
+
+    def test_items(value: Any) -> Groups | None:
+        if type(value) is not list:
+            return test(value)
+        return next((groups for item in value if (groups := test(item)) is not None), None)
+
+    return test_items
 
 
 def all_of(tests: tuple[tuple[Find, Test], ...]) -> MatchFields:

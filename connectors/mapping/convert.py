@@ -21,12 +21,15 @@ ConversionName = Literal[
     "integer",
     "severity",
     "ip",
+    "any_ip",
     "domain",
+    "email_domain",
     "url_path",
     "path",
     "threat_path",
     "file_name",
     "command_line",
+    "audit_args",
     "md5",
     "sha1",
     "sha256",
@@ -36,6 +39,8 @@ ConversionName = Literal[
 MAX_ITEMS: Final = 100
 _HASH_DIGITS: Final = {"md5": 32, "sha1": 40, "sha256": 64, "imphash": 32}
 _SEVERITY_WORDS: Final = {"unknown": 0, "low": 3, "medium": 6, "high": 8, "very-high": 10}
+_ADDRESS: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::\d{1,5})?")
+_AUDIT_ARGUMENT: Final = re.compile(r'\ba\d{1,5}="?([^"\s]*)"?')
 _PROFILE: Final = re.compile(
     r"((?:^|[\\/])(?:Users|home|Documents and Settings)[\\/])"
     r"(?!(?:Public|Default|All Users|Default User)[\\/])[^\\/]+(?=[\\/])",
@@ -60,7 +65,11 @@ def conversion(name: ConversionName, internal: Sequence[Network]) -> Convert:
         name: see `CONVERSIONS`.
         internal: networks whose addresses do not leave.
     """
-    return _external_ip(internal) if name == "ip" else CONVERSIONS[name]
+    if name == "ip":
+        return _external_ip(internal)
+    if name == "any_ip":
+        return _any_external_ip(internal)
+    return _external_domain(internal) if name == "domain" else CONVERSIONS[name]
 
 
 def text(value: object) -> Value | None:
@@ -111,6 +120,12 @@ def domain(value: object) -> Value | None:
     return name.rsplit(":", 1)[0] if name.count(":") == 1 else name or None
 
 
+def email_domain(value: object) -> Value | None:
+    """The domain of a mail address: who writes stays home, where from does not."""
+    address = plain(value).strip().strip("<>")
+    return domain(address.rsplit("@", 1)[1]) if "@" in address else None
+
+
 def url_path(value: object) -> Value | None:
     """The path of a request target: no query, no fragment, no session id; both may name a customer."""
     target = plain(value)
@@ -153,6 +168,11 @@ def command_line(value: object) -> Value | None:
     return _PROFILE.sub(r"\1*", _SECRET_URL.sub(r"\1***", shown))
 
 
+def audit_args(value: object) -> Value | None:
+    """The arguments of an EXECVE record, `a1="-k" a2="..."`, as a `command_line`."""
+    return command_line(" ".join(_AUDIT_ARGUMENT.findall(plain(value)))) or None
+
+
 def _hash_of(algorithm: str) -> Convert:
     digits = _HASH_DIGITS[algorithm]
 
@@ -180,6 +200,36 @@ def _external_ip(internal: Sequence[Network]) -> Convert:
         return None if any(address in network for network in internal) else str(address)
 
     return lambda value: read(plain(value))
+
+
+def _any_external_ip(internal: Sequence[Network]) -> Convert:
+    """As `ip`, for fields that may also hold something else, or a port behind the address."""
+    read = _external_ip(internal)
+
+    def convert(value: object) -> Value | None:
+        if isinstance(value, list):
+            found_ones = [one for item in value[:MAX_ITEMS] if isinstance(one := convert(item), str)]
+            return found_ones or None
+        shown = plain(value).strip()
+        found = _ADDRESS.fullmatch(shown)
+        try:
+            return read(found[1] or found[2] if found is not None else shown)
+        except ValueError:
+            return None
+
+    return convert
+
+
+def _external_domain(internal: Sequence[Network]) -> Convert:
+    """As `domain`; an internal address in place of a name does not leave."""
+    read = _any_external_ip(internal)
+
+    def convert(value: object) -> Value | None:
+        name = domain(value)
+        is_address = isinstance(name, str) and (name.replace(".", "").isdecimal() or ":" in name)
+        return read(name) if is_address else name
+
+    return convert
 
 
 def plain(value: object) -> str:
@@ -210,12 +260,15 @@ CONVERSIONS: Final[dict[ConversionName, Convert]] = {
     "integer": integer,
     "severity": severity,
     "ip": _external_ip(()),
+    "any_ip": _any_external_ip(()),
     "domain": domain,
+    "email_domain": email_domain,
     "url_path": url_path,
     "path": path,
     "threat_path": threat_path,
     "file_name": file_name,
     "command_line": command_line,
+    "audit_args": audit_args,
     "md5": _hash_of("md5"),
     "sha1": _hash_of("sha1"),
     "sha256": _hash_of("sha256"),

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from connectors.mapping.convert import CONVERSIONS, ConversionName
+from connectors.mapping.grok import expand_grok
 from connectors.mapping.moments import FormatName
 from connectors.pseudonyms import KeyName
 
@@ -27,14 +28,59 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class RegexParse(_Strict):
+class _Parse(_Strict):
+    behind: Literal["syslog"] | None = Field(
+        default=None, description="a syslog header stands before what is parsed; its parts are `syslog.*`"
+    )
+
+
+class RegexParse(_Parse):
     """The line matches a pattern; its named groups are the fields."""
 
     kind: Literal["regex"]
     pattern: str = Field(max_length=MAX_PATTERN)
 
 
-class KeyValueParse(_Strict):
+class GrokParse(_Parse):
+    """The line matches a pattern in which `%{NAME:field}` stands for a regular expression (`grok.py`)."""
+
+    kind: Literal["grok"]
+    pattern: str = Field(max_length=MAX_PATTERN)
+
+    @field_validator("pattern")
+    @classmethod
+    def _expanded(cls, value: str) -> str:
+        return expand_grok(value)
+
+
+class SyslogParse(_Strict):
+    """A syslog message, RFC 3164 or 5424: `syslog.{time,host,program,pid}`... and `message`."""
+
+    kind: Literal["syslog"]
+
+
+class CsvParse(_Parse):
+    """Values in the order of `fields`; a line that holds the names themselves is dropped."""
+
+    kind: Literal["csv"]
+    fields: tuple[Key, ...] = Field(min_length=1, max_length=1000)
+    separator: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
+
+
+class W3cParse(_Parse):
+    """W3C extended log format, as IIS writes it; `w3c.time` joins `date` and `time`. Directives are dropped."""
+
+    kind: Literal["w3c"]
+    fields: tuple[Key, ...] = Field(min_length=1, max_length=1000, description="as the log's `#Fields:` names them")
+
+
+class LeefParse(_Strict):
+    """IBM's LEEF 1.0 and 2.0, behind a syslog header or not. Header fields are named `leef.vendor`..."""
+
+    kind: Literal["leef"]
+
+
+class KeyValueParse(_Parse):
     """`key=value key="quoted value"`."""
 
     kind: Literal["kv"]
@@ -42,7 +88,7 @@ class KeyValueParse(_Strict):
     assign: Annotated[str, StringConstraints(min_length=1, max_length=1)] = "="
 
 
-class JsonParse(_Strict):
+class JsonParse(_Parse):
     """One JSON object; fields are paths into it."""
 
     kind: Literal["json"]
@@ -54,7 +100,10 @@ class CefParse(_Strict):
     kind: Literal["cef"]
 
 
-Parse = Annotated[RegexParse | KeyValueParse | JsonParse | CefParse, Field(discriminator="kind")]
+Parse = Annotated[
+    RegexParse | GrokParse | SyslogParse | KeyValueParse | CsvParse | W3cParse | JsonParse | CefParse | LeefParse,
+    Field(discriminator="kind"),
+]
 
 
 def _one_or_several(value: Any) -> Any:

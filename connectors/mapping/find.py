@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from connectors.mapping.parse import Parsed
+
+MAX_ITEMS: Final = 100
+"""So many items of a list of objects are looked at."""
 
 Find = Callable[[Parsed], Any]
 """A parsed line -> a value; None where there is none."""
@@ -35,8 +38,13 @@ def _in_fields(name: str) -> Find:
     return lambda data: data.get(name)
 
 
+def _in_items(find: Find, items: list[Any]) -> list[Any] | None:
+    found = [value for item in items[:MAX_ITEMS] if type(item) is dict and (value := find(item)) is not None]
+    return found or None
+
+
 def _in_objects(path: str) -> Find:
-    """Finds `a.b.c` however the object nests it: as one key, as objects, or half and half."""
+    """Finds `a.b.c` however the object nests it: as one key, as objects, or half and half; in a list, of each item."""
     if "." not in path:
         return _in_fields(path)
     steps = path.split(".")
@@ -48,8 +56,12 @@ def _in_objects(path: str) -> Find:
             value = data.get(head)
             if type(value) is dict:
                 found = find_rest(value)
-                if found is not None:
-                    return found
+            elif type(value) is list:
+                found = _in_items(find_rest, value)
+            else:
+                continue
+            if found is not None:
+                return found
         return data.get(path)
 
     return find

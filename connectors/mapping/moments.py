@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
-FormatName = Literal["rfc3339", "clf", "syslog", "cef", "epoch_s", "epoch_ms"]
+FormatName = Literal["rfc3339", "clf", "syslog", "cef", "epoch_s", "epoch_ms", "bind", "ctime"]
 
 ReadTime = Callable[[object], int]
 """A field's value -> ms. Raises ValueError or OverflowError where it is no such time."""
@@ -24,6 +24,12 @@ _CLF: Final = re.compile(r"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d) (
 _WORDS: Final = re.compile(
     r"([A-Z][a-z]{2}) +(\d{1,2})(?: (\d{4}))? (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?(?: (?:UTC|GMT|Z))?", re.ASCII
 )
+_BIND: Final = re.compile(
+    r"(?P<day>\d{1,2})-(?P<month>[A-Z][a-z]{2})-(?P<year>\d{4}) (?P<clock>\d\d:\d\d:\d\d(?:\.\d{1,6})?)", re.ASCII
+)
+_CTIME: Final = re.compile(
+    r"[A-Z][a-z]{2} (?P<month>[A-Z][a-z]{2}) {1,2}(?P<day>\d{1,2}) (?P<clock>\d\d:\d\d:\d\d) (?P<year>\d{4})", re.ASCII
+)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - `timezone` is needed below anyway
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _LATEST_MS: Final = 253_402_300_799_999
@@ -35,7 +41,8 @@ def time_reader(name: FormatName, zone: ZoneInfo, now: Callable[[], int]) -> Rea
 
     Args:
         name: `rfc3339`; `clf` (23/Nov/2026:10:00:00 +0800); `syslog` (Nov 23 10:00:00, or RFC 3339 as current daemons
-            write it); `cef` (epoch milliseconds, or Nov 23 2026 10:00:00); `epoch_s`; `epoch_ms`.
+            write it); `cef` (epoch milliseconds, or Nov 23 2026 10:00:00); `epoch_s`; `epoch_ms`; `bind` (23-Nov-2026
+            10:00:00.123); `ctime` (Mon Nov 23 10:00:00 2026).
         zone: of times that name none.
         now: ms; a time without a year is the latest that is not more than a day ahead of this.
     """
@@ -51,6 +58,8 @@ def time_reader(name: FormatName, zone: ZoneInfo, now: Callable[[], int]) -> Rea
         "clf": _clf,
         "syslog": syslog,
         "cef": cef,
+        "bind": lambda text: _named_month(_BIND, text, zone),
+        "ctime": lambda text: _named_month(_CTIME, text, zone),
         "epoch_s": lambda text: _epoch(text, 1000),
         "epoch_ms": lambda text: _epoch(text, 1),
     }
@@ -97,6 +106,14 @@ def _words(text: str, zone: ZoneInfo, now: Callable[[], int]) -> int:
         if moment <= limit:
             return moment
     raise ValueError("no such day")
+
+
+def _named_month(pattern: re.Pattern[str], text: str, zone: ZoneInfo) -> int:
+    found = pattern.fullmatch(text)
+    if found is None:
+        raise ValueError("not a time of the format the mapping names")
+    date = f"{found['year']}-{_month(found['month']):02}-{int(found['day']):02}"
+    return _rfc3339(f"{date}T{found['clock']}", zone)
 
 
 def _epoch(text: str, factor: int) -> int:

@@ -79,10 +79,6 @@ class HttpListener:
         self._server.shutdown()
         serving.join()
 
-    def state(self) -> list[dict[str, Any]]:
-        """Nothing to remember."""
-        return []
-
     def close(self) -> None:
         """Close the socket."""
         self._server.server_close()

@@ -45,8 +45,8 @@ def open_source(settings: Any, saved: Saved, state_dir: Path, spool: SpoolSettin
         source = _open(settings, saved)
         assert not isinstance(source, _FEEDERS), "feeders are spooled"
         return source
-    position = next((one["spool"] for one in saved if "spool" in one), None)
-    opened = _open(settings, [one for one in saved if "spool" not in one])
+    position = saved[0] if saved else None
+    opened = _open(settings, ())
     feeder: Feeder = opened if isinstance(opened, _FEEDERS) else Pump(opened)
     try:
         queue = Spool(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 import structlog
@@ -38,9 +37,6 @@ class Feeder(Protocol):
         Raises:
             OSError: the disk is gone.
         """
-
-    def state(self) -> list[dict[str, Any]]:
-        """What must be remembered of the feeder itself."""
 
     def close(self) -> None:
         """Give back what is open."""
@@ -99,8 +95,8 @@ class SpooledSource:
         self._spool.acknowledge(stream, end)
 
     def state(self) -> list[dict[str, Any]]:
-        """The spool's position, and what the feeder must remember."""
-        return [{"spool": self._spool.position()}, *self._feeder.state()]
+        """The spool's position."""
+        return [self._spool.position()]
 
     def close(self) -> None:
         """Take what has arrived, then stop and close."""
@@ -118,17 +114,16 @@ class SpooledSource:
 
 
 class Pump:
-    """Feeds a spool from a source that can wait: when the spool is full, nothing is read.
+    """Feeds a spool from a pipe, which can wait: while the spool is full, nothing is read.
 
     Args:
-        source: what to read.
+        source: what to read; one that remembers no position.
         poll_seconds: how often it is looked at when it was quiet.
     """
 
     def __init__(self, source: Source, poll_seconds: float = 0.1) -> None:
         self._source = source
         self._poll = poll_seconds
-        self._lock = threading.Lock()
 
     @property
     def ended(self) -> bool:
@@ -146,42 +141,24 @@ class Pump:
         return 0
 
     def run(self, spool: Spool, stop: threading.Event) -> None:
-        """Copy lines until told to stop; each is acknowledged when it is on the disk.
+        """Copy lines until told to stop or the pipe ends; what is read while the spool is full waits in memory.
 
         Raises:
             OSError: the disk is gone.
         """
         while not stop.is_set():
-            with self._lock:
-                lines = self._source.read()
+            lines = [(line.raw, line.too_long) for line in self._source.read()]
             if lines:
-                taken = store(spool, [(line.raw, line.too_long) for line in lines], stop)
-                spool.sync()
-                with self._lock:
-                    for line in lines[:taken]:
-                        self._source.acknowledge(line.stream, line.end)
+                taken = spool.append(lines)
+                while taken < len(lines) and not stop.wait(PAUSE_SECONDS):
+                    taken += spool.append(lines[taken:])
+                spool.sync(when_due=True)
             elif self._source.ended:
                 return
             else:
+                spool.sync()
                 stop.wait(self._poll)
-
-    def state(self) -> list[dict[str, Any]]:
-        """The source's positions."""
-        with self._lock:
-            return self._source.state()
 
     def close(self) -> None:
         """Close the source."""
         self._source.close()
-
-
-def store(spool: Spool, lines: Sequence[tuple[bytes, str]], stop: threading.Event) -> int:
-    """Append all lines, waiting for room; returns how many were taken, fewer only when told to stop.
-
-    Raises:
-        OSError: the disk is gone.
-    """
-    taken = spool.append(lines)
-    while taken < len(lines) and not stop.wait(PAUSE_SECONDS):
-        taken += spool.append(lines[taken:])
-    return taken

@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -71,10 +71,6 @@ class SyslogListener:
         """
         self._spool, self._stop = spool, stop
         asyncio.run(self._serve(spool))
-
-    def state(self) -> list[dict[str, Any]]:
-        """Nothing to remember."""
-        return []
 
     def close(self) -> None:
         """Close the socket."""

@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "test": ("pipeline.cli.rules_test:test", "Run the cases of rules."),
     "explain": ("pipeline.cli.rules_explain:explain", "Why a rule does or does not fire on events."),
     "backtest": ("pipeline.cli.rules_backtest:backtest", "What a rule would have done on files of events."),
+    "coverage": ("pipeline.cli.rules_coverage:coverage", "Which rules can fire on the fields that come."),
     "list": ("pipeline.cli.rules_list:list_rules", "List the rules of files, folders and packs."),
     "build": ("pipeline.cli.rules_build:build", "Compile rules and members into one pack."),
     "activate": ("pipeline.cli.rules_build:activate", "Put a pack's rules in force in the running stack."),

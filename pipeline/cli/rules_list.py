@@ -46,13 +46,17 @@ def list_rules(paths: tuple[Path, ...], form: str) -> None:
     table.add_column("level", no_wrap=True)
     table.add_column("title", overflow="fold")
     table.add_column("sees", overflow="fold")
+    table.add_column("author, licence", overflow="fold")
+    table.add_column("source", overflow="fold")
     table.add_column("id", no_wrap=True)
     for row in rows:
         title = Text(printable(row["title"]))
         if not row["enabled"]:
             title.append(" (disabled)", "dim")
         level = Text(row["level"], _LEVEL_STYLES.get(row["level"], ""))
-        table.add_row(level, title, Text(printable(row["sees"])), Text(printable(row["id"]), "dim"))
+        credit = Text(printable(", ".join(filter(None, (row["author"], row["license"])))))
+        source = Text(printable(row["source"]), "dim")
+        table.add_row(level, title, Text(printable(row["sees"])), credit, source, Text(printable(row["id"]), "dim"))
     # A pipe has no width; rules are not to be folded for it.
     Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
 

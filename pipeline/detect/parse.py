@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from sigma.exceptions import SigmaError, SigmaRuleLocation, SigmaTypeError
 from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaDetections, SigmaLogSource, SigmaRule
-from sigma.types import SigmaString, SigmaType, sigma_type
+from sigma.types import SigmaNumber, SigmaString, SigmaType, sigma_type
 
 from pipeline.detect.modifiers import MODIFIERS
+from pipeline.detect.view import NATIVE_INTEGERS
 from schemas.errors import RuleError, printable
 from schemas.logsource import ATTRIBUTES
 from schemas.rule_document import RuleDocument
@@ -122,8 +123,7 @@ class _SelectionReader:
             close = did_you_mean(unknown[0], MODIFIERS)
             raise RuleError(where, told, got=key, expected=", ".join(sorted(MODIFIERS)), hint=close)
         if field != field.strip():
-            hint = f"`{printable(field.strip())}`"
-            raise RuleError(where, "a blank before or after a field's name", got=key, hint=hint)
+            raise RuleError(where, "a blank before or after a field's name", got=key, hint=printable(field.strip()))
         values = value if isinstance(value, list) else [value]
         odd = [entry for entry in values if not isinstance(entry, SCALARS)]
         if odd:
@@ -131,10 +131,7 @@ class _SelectionReader:
         if not values:
             raise RuleError(where, "an empty list matches nothing", got=key, hint="null, if the field shall be empty")
         try:
-            typed: list[SigmaType] = [
-                SigmaString.from_str(entry) if "re" in names and isinstance(entry, str) else sigma_type(entry)
-                for entry in values
-            ]
+            typed = [_typed(entry, is_regex="re" in names) for entry in values]
             modifiers = [MODIFIERS[name] for name in names]
             return SigmaDetectionItem(field or None, modifiers, typed, source=_location(self._document, *place))
         except SigmaTypeError as fault:
@@ -146,6 +143,16 @@ class _SelectionReader:
             raise RuleError(where, told, got=f"{key}: {value!r}", hint=hint) from fault
         except _PARSER_FAULTS as fault:
             raise RuleError(where, f"pySigma refuses it: {_told(fault)}", got=f"{key}: {value!r}") from fault
+
+
+def _typed(entry: Any, *, is_regex: bool) -> SigmaType:
+    if is_regex and isinstance(entry, str):
+        return SigmaString.from_str(entry)
+    value = sigma_type(entry)
+    if isinstance(value, SigmaNumber) and isinstance(entry, int):
+        # pySigma rounds integers that are no floating-point numbers: 9007199254740993 becomes ...992.
+        value.number = entry if entry in NATIVE_INTEGERS else float(entry)
+    return value
 
 
 def _location(document: RuleDocument, *place: str | int) -> SigmaRuleLocation:

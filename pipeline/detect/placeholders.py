@@ -33,7 +33,7 @@ def load_placeholders(path: Path) -> dict[str, tuple[str, ...]]:
         data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(str(path), f"cannot read the placeholders: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(str(path), f"not YAML: {error}") from error
     if not isinstance(data, dict):
         raise ConfigError(str(path), "not placeholders", got=type(data).__name__, expected="name: [value, ...]")

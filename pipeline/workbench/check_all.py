@@ -39,7 +39,7 @@ def check_all(
     for document in others:
         if document.kind == "filter":
             try:
-                apply_filters(stubs, [compile_filter(document, placeholders, None)])
+                apply_filters(stubs, [compile_filter(document, placeholders, "sigma")])
             except RuleError as problem:
                 yield error(problem)
     try:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.pseudonyms import Pseudonyms, canonical, read_key
+from connectors.pseudonyms import OldPseudonyms, Pseudonyms, canonical, read_key
 from schemas.errors import ConfigError
 
 KEY, OTHER = bytes(32), b"\1" * 32
@@ -74,3 +74,21 @@ def test_a_bad_key_file_is_refused_without_showing_it(tmp_path: Path, text: str,
     assert told in str(caught.value)
     assert not text or text not in str(caught.value)
     assert caught.value.__suppress_context__ or caught.value.__cause__ is None
+
+
+def test_while_keys_change_an_identifier_leaves_under_both() -> None:
+    old = OldPseudonyms(1, {"federation": b"o" * 32})
+    names = Pseudonyms(KEY, OTHER, old)
+    new, before = Pseudonyms(KEY, OTHER), Pseudonyms(KEY, b"o" * 32)
+    both = [new.of("federation", "customer", "a"), before.of("federation", "customer", "a")]
+    assert names.under_all_keys("federation", "customer", " A ") == both
+    assert names.under_all_keys("institution", "user", "a") == new.of("institution", "user", "a")
+    assert names.under_all_keys("federation", "customer", " ") is None
+    assert new.under_all_keys("federation", "customer", "a") == both[0]
+
+
+def test_a_key_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUR_KEY", "ab" * 32)
+    assert read_key(Path("env:OUR_KEY")) == b"\xab" * 32
+    with pytest.raises(ConfigError, match="no such key"):
+        read_key(Path("env:NOBODY_SET_THIS"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -15,6 +16,11 @@ class Receipt:
     def __init__(self) -> None:
         self.is_done = False
         self.exception: BaseException | None = None
+        self.timestamp = 0
+
+    def add_callback(self, call: Callable[[Any], None]) -> Receipt:
+        call(SimpleNamespace(timestamp=self.timestamp))
+        return self
 
     def add_errback(self, _: Callable[[Any], None]) -> Receipt:
         return self
@@ -28,6 +34,7 @@ class FakeBroker:
         self.away = False
         self.failures = 0
         self.connections = 0
+        self.clock: Callable[[], int] = lambda: 0
         self.stored: list[tuple[str, bytes]] = []
         self._pending: list[tuple[str, bytes, Receipt]] = []
 
@@ -39,6 +46,7 @@ class FakeBroker:
 
     def send(self, topic: str, *, value: bytes, headers: list[tuple[str, bytes]] | None = None) -> Receipt:
         receipt = Receipt()
+        receipt.timestamp = self.clock()
         self._pending.append((topic, value, receipt))
         if not self.holding:
             self.release()

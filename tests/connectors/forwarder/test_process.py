@@ -13,12 +13,15 @@ import orjson
 import pytest
 
 from connectors.forwarder.process import Forwarder
+from connectors.mapping.library import find_mapping
 from schemas.errors import ConfigError
 from schemas.event import Event, Origin, read_record
 from schemas.health import Heartbeat, health_from_json
 from schemas.logsource import derive_logsource
+from schemas.times import now_ms
 from tests.connectors.forwarder.bench import LOGIN, LOGOUT, Bench, Running, until
 from tests.connectors.forwarder.fake_broker import FakeBroker
+from tests.connectors.sources.spooling import tls_files
 
 
 @pytest.fixture
@@ -309,3 +312,94 @@ def test_a_sources_order_is_kept_through_the_spool(bench: Bench, broker: FakeBro
     running.stop()
     times = [event["@timestamp"] for event in broker.events()]
     assert times == sorted(times)
+
+
+def test_during_a_change_of_keys_the_centre_sees_one_person_under_both(bench: Bench, broker: FakeBroker) -> None:
+    bench.log_logins(1)
+    running = bench.start(broker)
+    running.wait_until(lambda: len(broker.events()) == 1)
+    running.stop()
+    new = bench.folder / "new.secret"
+    new.write_text("e" * 64, encoding="utf-8")
+    new.chmod(0o600)
+    old_file = bench.data["keys"]["federation"]
+    bench.data["keys"] |= {"federation": str(new), "epoch": 2, "previous": {"federation": old_file, "epoch": 1}}
+    bench.log_logins(1)
+    running = bench.start(broker)
+    running.wait_until(lambda: len(broker.events()) == 2)
+    running.stop()
+    before, during = broker.events()
+    assert during["user.hash"][1] == before["user.hash"] != during["user.hash"][0]
+    assert (before["jointsoc.key_epoch"], during["jointsoc.key_epoch"]) == (1, [2, 1])
+    assert during["related.user"] == during["user.hash"]
+    (value,) = broker.messages("events.kestrel-bank")[1:]
+    (event,) = read_record(value, Origin("events.kestrel-bank", 0, 0, 1_795_399_200_000), lateness=3_600_000)
+    assert isinstance(event, Event)
+
+
+def test_a_new_configuration_is_taken_without_losing_what_is_in_flight(bench: Bench, broker: FakeBroker) -> None:
+    with_listeners(bench)
+    forwarder = Forwarder(bench.settings(), broker.connect)
+    bus = address_of(forwarder, "bus")
+    running = Running(forwarder)
+    bench.log_logins(1)
+    with socket.create_connection(bus) as sender:
+        sender.sendall(LOGIN.format(2).encode())
+        running.wait_until(lambda: len(broker.events()) == 2)
+        mapping = bench.folder / "own.yml"
+        text = find_mapping("customer-portal").path.read_text(encoding="utf-8")
+        mapping.write_text(text.replace("event.module: portal", "event.module: shop"), encoding="utf-8")
+        for one in bench.data["inputs"]:
+            one["mapping"] = str(mapping)
+        second = bench.folder / "second.log"
+        second.write_text(LOGIN.format(3), encoding="utf-8")
+        bench.data["inputs"].append({"name": "second", "path": str(second), "mapping": str(mapping)})
+        del bench.data["inputs"][2]  # app
+        fresh = bench.settings()
+        forwarder.reload(lambda: fresh)
+        running.wait_until(lambda: len(broker.events()) == 3)
+        sender.sendall(LOGIN.format(4).encode())  # over the connection that was there before
+        running.wait_until(lambda: len(broker.events()) == 4)
+    bench.log_logins(5)
+    running.wait_until(lambda: len(broker.events()) == 5)
+    running.stop()
+    assert [event["event.module"] for event in broker.events()] == ["portal", "portal", "shop", "shop", "shop"]
+    assert {one.name: one.acknowledged for one in heartbeat(broker).inputs} == {"portal": 2, "bus": 2, "second": 1}
+
+
+def test_a_configuration_that_cannot_be_taken_leaves_the_old_one_at_work(bench: Bench, broker: FakeBroker) -> None:
+    forwarder = Forwarder(bench.settings(), broker.connect)
+    running = Running(forwarder)
+    taken = socket.create_server(("127.0.0.1", 0))
+    listen = f"127.0.0.1:{taken.getsockname()[1]}"
+    common = {"mapping": "customer-portal", "type": "syslog", "transport": "tcp"}
+    changes: list[dict[str, Any]] = [
+        {"member": "heron-bank"},
+        {"inputs": [{"name": "x", "path": "/x", "mapping": "no-such"}]},
+        {"spool": {"max_bytes": "8MiB"}, "inputs": [{"name": "bus", "listen": listen, **common}]},
+    ]
+    before = dict(bench.data)
+    for number, change in enumerate(changes, start=1):
+        bench.data = before | change
+        fresh = bench.settings()
+        forwarder.reload(lambda fresh=fresh: fresh)  # type: ignore[misc]
+        running.wait_until(lambda: forwarder._fresh is None)
+        bench.log_logins(number)
+        running.wait_until(lambda number=number: len(broker.events()) == number)
+    running.stop()
+    taken.close()
+    assert len(set(ids(broker.events()))) == 3
+
+
+def test_the_heartbeat_tells_the_clock_and_until_when_certificates_hold(bench: Bench, broker: FakeBroker) -> None:
+    ca, _ = tls_files(bench.folder / "tls")
+    bench.data["kafka"]["ca_file"] = str(ca)
+    bench.data["heartbeat_seconds"] = 0.01
+    broker.clock = lambda: now_ms() - 90_000
+    running = bench.start(broker)
+    running.wait_until(lambda: len(broker.messages("health.kestrel-bank")) > 3)
+    running.stop()
+    beat = heartbeat(broker)
+    assert beat.clock_offset is not None
+    assert 80_000 < beat.clock_offset < 100_000
+    assert beat.certificates[str(ca)].startswith("20")

@@ -121,3 +121,34 @@ def test_a_hostile_command_line_is_masked_in_no_time(hostile: str) -> None:
     began = time.process_time()
     convert("command_line", hostile)
     assert time.process_time() - began < 1.0
+
+
+def test_an_address_among_other_things_leaves_if_it_is_one_and_not_ours() -> None:
+    convert = conversion("any_ip", INTERNAL_NETWORKS)
+    shown = ["203.0.113.9", "203.0.113.9:443", "[2001:db8::7]:443", "10.0.0.1", "10.0.0.1:80", "cloud.example", ""]
+    assert [convert(value) for value in shown] == ["203.0.113.9", "203.0.113.9", "2001:db8::7", None, None, None, None]
+    assert convert(["10.0.0.1", "203.0.113.9", "alias.example"]) == ["203.0.113.9"]
+    assert convert(["10.0.0.1"]) is None
+
+
+def test_an_internal_address_in_place_of_a_name_does_not_leave() -> None:
+    convert = conversion("domain", INTERNAL_NETWORKS)
+    assert [convert(name) for name in ("Web.Example:80", "10.0.0.1:80", "203.0.113.9", "fd00::1")] == [
+        "web.example",
+        None,
+        "203.0.113.9",
+        None,
+    ]
+
+
+def test_of_a_mail_address_the_domain_leaves() -> None:
+    convert = conversion("email_domain", INTERNAL_NETWORKS)
+    assert [convert(one) for one in ("<Alice@Bank.Example>", "a@b@c.example", "alice")] == [
+        "bank.example",
+        "c.example",
+        None,
+    ]
+
+
+def test_secrets_in_audited_arguments_are_masked() -> None:
+    assert conversion("audit_args", ())('a0="curl" a1="--token" a2="abc"') == "curl --token ***"

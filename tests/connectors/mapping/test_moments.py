@@ -72,3 +72,12 @@ def test_a_time_without_a_year_is_the_latest_that_can_be(now: str, text: str, ye
 def test_what_is_no_time_is_refused(name: FormatName, value: object) -> None:
     with pytest.raises((ValueError, OverflowError)):
         read(name, value)
+
+
+def test_times_with_the_month_in_words() -> None:
+    zone = ZoneInfo("Asia/Taipei")
+    assert time_reader("bind", zone, lambda: 0)("23-Nov-2026 10:00:00.123") == 1_795_399_200_123
+    assert time_reader("ctime", zone, lambda: 0)("Mon Nov 23 10:00:00 2026") == 1_795_399_200_000
+    for wrong in ("23-Nop-2026 10:00:00.123", "31-Feb-2026 10:00:00", "23-Nov-2026 25:00:00"):
+        with pytest.raises(ValueError):  # noqa: PT011
+            time_reader("bind", zone, lambda: 0)(wrong)

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from pipeline.cli.forward import forward
 from tests.connectors.forwarder.bench import LOGOUT, Bench
+from tests.connectors.forwarder.fake_broker import FakeBroker
 
 ROOT = Path(__file__).parents[3]
 
@@ -114,3 +115,57 @@ def test_run_without_a_broker_says_so_and_stops_on_sigterm(bench: Bench) -> None
         process.terminate()
         assert next(event for event in events if event["event"] == "forwarder.stopped")
         assert process.wait(30) == 0
+
+
+def test_the_report_is_written_for_its_owner_alone(bench: Bench) -> None:
+    page = bench.folder / "report.html"
+    result = invoke(bench, "dry-run", "--format", "html", "--output", str(page))
+    assert "Nothing was sent" in result.stderr
+    assert page.stat().st_mode & 0o077 == 0
+    assert "hmac(federation, customer)" in page.read_text(encoding="utf-8")
+
+
+def test_an_analyst_at_the_member_finds_the_pseudonym_that_left(bench: Bench) -> None:
+    sent = json.loads(invoke(bench, "dry-run", "--format", "json").stdout)["event"]["user.hash"]
+    result = CliRunner().invoke(
+        forward,
+        ["hmac", "--config", str(bench.config), "--key", "federation", "--kind", "customer"],
+        input=" U1 \n\nother\n",
+        standalone_mode=False,
+    )
+    assert result.stdout.splitlines()[0] == f"U1 {sent}"
+    assert len(result.stdout.splitlines()) == 2
+
+
+def test_doctor_ends_with_3_where_the_broker_is_not_there(bench: Bench) -> None:
+    result = invoke(bench, "doctor", "--format", "json")
+    assert result.return_value == 3
+    found = {one["what"]: one["verdict"] for one in map(json.loads, result.stdout.splitlines())}
+    assert found == {"disk": "ok", "broker 127.0.0.1:1": "fault"}
+
+
+def test_dead_letters_are_listed_shown_and_tried_again(bench: Bench) -> None:
+    bench.log("no \x1b[31mjson\n")
+    broker = FakeBroker()
+    running = bench.start(broker)
+    running.wait_until(lambda: bench.letters.exists() and bench.letters.read_bytes().count(b"\n") == 1)
+    running.stop()
+    (letter,) = map(json.loads, invoke(bench, "dlq", "list", "--format", "json").stdout.splitlines())
+    assert (letter["input"], letter["reason"]) == ("portal", "not-json")
+    assert "1  portal: not-json" in invoke(bench, "dlq", "list").stderr
+    shown = invoke(bench, "dlq", "show", letter["id"])
+    assert r"no \x1b[31mjson" in shown.stdout
+    replayed = invoke(bench, "dlq", "replay", "--dry-run")
+    assert (replayed.return_value, "not-json" in replayed.stdout) == (1, True)
+    assert "No letter." in invoke(bench, "dlq", "replay", "--input", "other").stderr
+
+
+def test_conform_tells_what_the_centre_makes_of_another_shippers_output(bench: Bench) -> None:
+    sample = bench.folder / "sample.ndjson"
+    sample.write_text('{"@timestamp":"2026-11-23T02:00:00Z","event":{"dataset":"nginx.access"}}\n', encoding="utf-8")
+    result = CliRunner().invoke(forward, ["conform", str(sample)], standalone_mode=False)
+    assert result.return_value == 0
+    assert "log source nginx / webserver / nginx" in result.stdout
+    sample.write_text("{\n", encoding="utf-8")
+    result = CliRunner().invoke(forward, ["conform", str(sample)], standalone_mode=False)
+    assert (result.return_value, "not-json" in result.stdout) == (1, True)

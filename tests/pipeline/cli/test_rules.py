@@ -123,6 +123,36 @@ def test_explain_of_a_record_that_is_not_there_ends_with_3(rules: Path, tmp_path
     assert run("explain", rules / "login.yml", event, "--record", 2) == 3
 
 
+def test_build_remembers_compiled_rules_unless_told_not_to(rules: Path, tmp_path: Path, cache_home: Path) -> None:
+    assert run("build", rules, "-o", tmp_path / "a.pack", "--no-cache") == 0
+    assert list(cache_home.iterdir()) == []
+    assert run("build", rules, "-o", tmp_path / "b.pack") == 0
+    assert run("build", rules, "-o", tmp_path / "c.pack", "--cache", tmp_path / "elsewhere") == 0
+    for folder in (cache_home / "jointsoc", tmp_path / "elsewhere"):
+        assert (folder / "rules.cache").stat().st_size > 100
+    assert len({(tmp_path / f"{name}.pack").read_bytes() for name in "abc"}) == 1
+
+
+def test_a_cache_that_cannot_be_written_is_told_and_the_pack_is_there(
+    rules: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert run("build", rules, "-o", tmp_path / "a.pack", "--cache", tmp_path / "file") == 0
+    assert "the compiled rules are not remembered: " in capfd.readouterr().err
+    assert (tmp_path / "a.pack").exists()
+
+
+def test_list_credits_the_authors_of_a_packs_rules(
+    rules: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (rules / "login.yml").write_text(RULE + "author: A. Uthor\nlicense: DRL-1.1\n")
+    assert run("build", rules, "-o", tmp_path / "rules.pack") == 0
+    assert run("list", tmp_path / "rules.pack") == 0
+    line = capfd.readouterr().out.splitlines()[1]
+    for shown in ("A. Uthor", "DRL-1.1", "login.yml:1"):
+        assert shown in line
+
+
 CORRELATION = """\
 title: Guessing at many
 id: 00000009-0000-4000-8000-000000000000
