@@ -69,14 +69,15 @@ class RuleSet:
             RuleError: it cannot be honoured.
         """
         correlations = [one for one in self.documents if one.kind == "correlation"]
-        wanted = referred_by(document, correlations)
+        detections = [one for one in self.documents if one.kind == "detection"]  # for their titles
+        wanted = [*referred_by(document, correlations), *detections]
         # Without members: a rule may be tried before the federation is large enough for it.
         built = compile_correlations(wanted, self._ids, MemberRegistry())
         if all_alert:
             built = [msgspec.structs.replace(one, alerts=True) for one in built]
         used = {reference.id for one in built for reference in one.references}
-        detections = [plan for plan in self.detections.values() if plan.id in used]
-        return RulePack(detections, sorted(built, key=lambda one: one.id), registry)
+        plans = [plan for plan in self.detections.values() if plan.id in used]
+        return RulePack(plans, sorted(built, key=lambda one: one.id), registry)
 
 
 def correlation_in(pack: RulePack, document: RuleDocument) -> Correlation:
