@@ -15,7 +15,7 @@ from deploy.local.heartbeats import newest_heartbeats
 from deploy.local.settings import StackSettings, load_stack_settings
 from deploy.local.status import ProcessStatus, all_run, stack_status
 from pipeline.cli.progress import results
-from schemas.errors import printable
+from schemas.errors import ConnectionError_, printable
 from schemas.times import now_ms
 
 _STYLES: Final = {"running": "green", "restarting": "yellow", "dead": "bold red", "failed": "bold red"}
@@ -47,7 +47,10 @@ def status(form: str, *, members: bool) -> int:
             for sentence in _details(row):
                 results().print(f"{row.process}: {sentence}")
         if any(row.process == "kafka" and row.state == "running" for row in rows):
-            _show_members(settings, form)
+            try:
+                _show_members(settings, form)
+            except ConnectionError_ as error:
+                click.echo(f"forwarders: {error}", err=True)
     return 0 if all_run(rows) else 1
 
 
