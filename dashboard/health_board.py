@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import structlog
-from pydantic import ValidationError
 
 from connectors.topic_follower import TopicRecord
-from schemas.health import HEALTH_PREFIX, Heartbeat, PartitionAccount, health_from_json
+from schemas.health import Heartbeat, PartitionAccount, health_message
 from schemas.member import Member, member_of_topic
 
 log = structlog.get_logger()
@@ -75,17 +74,16 @@ class HealthBoard:
     def take(self, record: TopicRecord) -> None:
         """Take one message of a health topic; whose heartbeat it is, the topic tells."""
         try:
-            message = health_from_json(record.value or b"")
-        except ValidationError:
+            message = health_message(record.topic, record.value or b"")
+        except ValueError:  # also a member that gives itself out for the job
             log.warning("dashboard.health_unreadable", place=f"{record.topic}/{record.partition}/{record.offset}")
             return
         with self._lock:
             self.newest = max(self.newest, record.timestamp)
             if isinstance(message, Heartbeat):
-                member = record.topic.removeprefix(HEALTH_PREFIX)
-                known = self._beats.get(member)
+                known = self._beats.get(message.member)
                 if known is None or record.timestamp >= known.at:
-                    self._beats[member] = _Beat(record.timestamp, message)
+                    self._beats[message.member] = _Beat(record.timestamp, message)
             elif isinstance(message, PartitionAccount):
                 self._count(message, record.timestamp)
 

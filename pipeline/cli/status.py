@@ -11,18 +11,23 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from deploy.local.settings import load_stack_settings
+from deploy.local.heartbeats import newest_heartbeats
+from deploy.local.settings import StackSettings, load_stack_settings
 from deploy.local.status import ProcessStatus, all_run, stack_status
 from pipeline.cli.progress import results
 from schemas.errors import printable
+from schemas.times import now_ms
 
 _STYLES: Final = {"running": "green", "restarting": "yellow", "dead": "bold red", "failed": "bold red"}
 
 
 @click.command()
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def status(form: str) -> int:
+@click.option("--members", is_flag=True, help="Only the members' forwarders.")
+def status(form: str, *, members: bool) -> int:
     """Show each process: state, address, pid, uptime, and records not yet read (lag); of the job its rule pack too.
+
+    Members' forwarders are shown below, by their newest heartbeat; as JSON with `--format json --members`.
 
     Exit code 0 when everything runs, else 1. A job that failed runs again once it has completed a checkpoint.
 
@@ -30,7 +35,10 @@ def status(form: str) -> int:
     Example:
       jsoc status --format json
     """
-    rows = stack_status(load_stack_settings())
+    settings = load_stack_settings()
+    if members:
+        return _show_members(settings, form)
+    rows = stack_status(settings)
     if form == "json":
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
     else:
@@ -38,7 +46,28 @@ def status(form: str) -> int:
         for row in rows:
             for sentence in _details(row):
                 results().print(f"{row.process}: {sentence}")
+        if any(row.process == "kafka" and row.state == "running" for row in rows):
+            _show_members(settings, form)
     return 0 if all_run(rows) else 1
+
+
+def _show_members(settings: StackSettings, form: str) -> int:
+    heard = sorted(newest_heartbeats(settings).items())
+    if form == "json":
+        click.echo(json.dumps([{"at": one.at, **one.beat.model_dump(by_alias=True)} for _, one in heard], indent=2))
+        return 0
+    if not heard:
+        return 0
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for heading in ("forwarder", "heard", "waiting", "dead", "lost", "trouble"):
+        table.add_column(heading, overflow="fold")
+    for member, (at, beat) in heard:
+        dead, lost = sum(one.dead for one in beat.inputs), sum(one.lost for one in beat.inputs)
+        ago = f"{_duration(max(0, now_ms() - at) // 1000)} ago"
+        trouble = Text(printable(beat.last_error))
+        table.add_row(member, ago, f"{beat.spool_bytes:,} B", f"{dead:,}", f"{lost:,}", trouble)
+    results().print(table)
+    return 0
 
 
 def _table(rows: list[ProcessStatus]) -> Table:

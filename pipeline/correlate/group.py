@@ -26,9 +26,6 @@ MAX_REWRITTEN: Final = 16
 _NEVER_DUE: Final = 1 << 62
 REFRESH: Final = 5_000
 """Milliseconds of the settle line between revisions that tell of nothing but more: a flood is one growing alert."""
-REFRESH_PARTS: Final = 64
-"""Rules with a long timespan tell of mere growth this many times within it, but at least every `MOST_REFRESH`."""
-MOST_REFRESH: Final = 60_000
 EVICTION_PARTS: Final = 4
 """Old hits stay for up to this part of the timespan longer than they matter."""
 
@@ -57,7 +54,7 @@ class Watch:
         self.gap = correlation.suppress
         # Nothing depends on when old hits go: several at a time cost less.
         self.slack = 1 + correlation.timespan // EVICTION_PARTS
-        self.refresh = min(max(REFRESH, correlation.timespan // REFRESH_PARTS), MOST_REFRESH)
+        self.refresh = REFRESH
         self.waiting = Waiting(correlation, groups)
         self.alerts = correlation.alerts
         self.referrals = referrals

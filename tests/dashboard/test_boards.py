@@ -72,6 +72,14 @@ def test_whose_heartbeat_it_is_the_topic_tells_and_an_older_one_changes_nothing(
     assert (line.heartbeat, line.waiting) == (NOON, 9)
 
 
+def test_a_member_cannot_give_itself_out_for_the_job() -> None:
+    board = HealthBoard()
+    forged = account(NOON, 10)
+    forged.topic = "health.kestrel-bank"
+    board.take(forged)
+    assert board.accounts() == []
+
+
 def test_what_is_no_health_message_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     board = HealthBoard()
     for value in (None, b"", b"{", b'{"kind":"heartbeat"}'):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from connectors.forwarder.check import load_forwarder
+from connectors.mapping.library import shipped_names
 from pipeline.cli.forward import forward
-from tests.connectors.forwarder.bench import LOGOUT, Bench
+from tests.connectors.forwarder.bench import LOGOUT, Bench, until
 from tests.connectors.forwarder.fake_broker import FakeBroker
 
 ROOT = Path(__file__).parents[3]
@@ -169,3 +172,44 @@ def test_conform_tells_what_the_centre_makes_of_another_shippers_output(bench: B
     sample.write_text("{\n", encoding="utf-8")
     result = CliRunner().invoke(forward, ["conform", str(sample)], standalone_mode=False)
     assert (result.return_value, "not-json" in result.stdout) == (1, True)
+
+
+def test_the_example_configuration_names_every_kind_of_input_and_is_valid() -> None:
+    settings = load_forwarder(ROOT / "deploy" / "forwarder" / "forwarder.yml")
+    assert {one.type for one in settings.inputs} == {"file", "syslog", "http", "backfill", "kafka"}
+    assert {one.mapping for one in settings.inputs} <= set(shipped_names())
+
+
+def test_the_service_runs_commands_that_exist_and_gives_no_privileges() -> None:
+    unit = (ROOT / "deploy" / "forwarder" / "jointsoc-forwarder.service").read_text(encoding="utf-8")
+    for line in unit.splitlines():
+        if line.startswith(("ExecStart=", "ExecStartPre=")):
+            words = line.partition("=")[2].split()
+            assert words[1] == "forward"
+            assert words[2] in forward.commands
+    for setting in ("User=jointsoc", "NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet=\n"):
+        assert setting in unit
+
+
+def test_a_running_forwarder_is_small_and_takes_a_new_configuration_on_sighup(bench: Bench) -> None:
+    bench.data["metrics"] = {"listen": "127.0.0.1:0"}
+    bench.data["inputs"].append({"name": "bus", "type": "syslog", "listen": "127.0.0.1:0", "mapping": "sshd-auth"})
+    bench.data["spool"] = {"max_bytes": "8MiB"}
+    bench.settings()
+    log = bench.folder / "forwarder.log"
+    with log.open("wb") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.cli", "forward", "run", "--config", str(bench.config)],
+            cwd=ROOT,
+            stderr=err,
+        )
+    try:
+        until(lambda: b"shipper.waiting_for_kafka" in log.read_bytes(), 60)
+        pages = int(Path(f"/proc/{process.pid}/statm").read_text(encoding="ascii").split()[1])
+        assert pages * os.sysconf("SC_PAGE_SIZE") < 120 * 1024 * 1024
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
