@@ -19,6 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from pipeline.cli.replay_records import Source, read_merged, registry_of, source_of
 from pipeline.cli.rule_loading import rule_progress, tell_problem
 from pipeline.correlate.timespan import parse_timespan
+from pipeline.jobs.active_pack import settle_memory
 from pipeline.jobs.local_job import LocalJob
 from pipeline.jobs.message import Passing
 from pipeline.rulepack import RulePack, build_pack, is_pack, read_pack
@@ -59,6 +60,7 @@ def replay(
     span = parse_lateness(lateness)
     pack = _load(rule_paths, sources, members, skip_unsupported=skip_unsupported)
     job = LocalJob(pack, span, refusal_teller())
+    settle_memory()
     written = 0
     settled: dict[str, str] = {}
     for alert, document in _run(job, sources):

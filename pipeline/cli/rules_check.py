@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import click
 
 from pipeline.cli.rule_loading import rule_progress
 from pipeline.detect.placeholders import load_placeholders
+from pipeline.rule_cache import user_cache
 from pipeline.workbench.check import check_rules
 from schemas.errors import RuleError
 from schemas.member import MemberRegistry, load_registry
@@ -67,7 +67,6 @@ def check(
 
 def _memory() -> Path | None:
     try:
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        return user_cache() / "checked.msgpack"
     except RuntimeError:  # a user without a home
         return None
-    return Path(home) / "jointsoc" / "checked.msgpack"

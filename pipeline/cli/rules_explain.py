@@ -11,11 +11,13 @@ from typing import Any
 import click
 
 from pipeline.cli.replay_records import read_merged, registry_of, source_of
+from pipeline.cli.rule_loading import taxonomy_option
 from pipeline.detect.explain import explain as explain_match
 from pipeline.detect.explain import lines_of
 from pipeline.detect.load import load_documents
 from pipeline.detect.placeholders import load_placeholders
 from pipeline.detect.records import read_file
+from pipeline.detect.taxonomy import Taxonomy
 from pipeline.workbench.rule_set import RuleSet
 from pipeline.workbench.timeline import Timeline, tell_timeline
 from pipeline.workbench.timeline_text import timeline_lines
@@ -33,6 +35,7 @@ from schemas.rule_document import RuleDocument
 @click.option("--rules", "-r", "folders", type=Path, multiple=True, help="Where the rules are that RULE builds on.")
 @click.option("--members", type=Path, help="For a correlation: members.yml; without it each member is its own group.")
 @click.option("--placeholders", type=Path, help="YAML file with values for `expand`.")
+@taxonomy_option
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def explain(
     rule: str,
@@ -41,6 +44,7 @@ def explain(
     folders: tuple[Path, ...],
     members: Path | None,
     placeholders: Path | None,
+    taxonomy: Taxonomy | None,
     form: str,
 ) -> int:
     """Tell why a rule does or does not fire. Exit code 0 if it fires, else 1.
@@ -56,7 +60,7 @@ def explain(
     path = Path(rule)
     documents = load_documents([path]) if path.is_file() else []
     homes = folders or (_home(path, documents),)
-    rules = RuleSet(homes, load_placeholders(placeholders) if placeholders else None)
+    rules = RuleSet(homes, load_placeholders(placeholders) if placeholders else None, taxonomy=taxonomy or "sigma")
     chosen = [rules.find(document.id) for document in documents] or [rules.find(rule)]
     if chosen[0].kind == "correlation":
         return _explain_correlation(rules, chosen[0], events, members, form)

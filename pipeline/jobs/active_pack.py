@@ -134,6 +134,7 @@ class PackFile:
 
     def _take(self, pack: RulePack, adopt: Adopt) -> None:
         adopt(pack)
+        settle_memory()
         self._summary = pack.version, len(pack.detections), len(pack.correlations)
         log.info("pack.in_force", version=pack.version, worker=self._worker)
         if self._stage == "detect" and not self._refused:

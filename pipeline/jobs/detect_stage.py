@@ -11,7 +11,7 @@ import structlog
 from pipeline.correlate.alert import single_alert
 from pipeline.correlate.project import Projector
 from pipeline.detect.evaluate import Detector
-from pipeline.jobs.active_pack import PackSource, settle_memory
+from pipeline.jobs.active_pack import PackSource
 from pipeline.jobs.message import AccountDelta, Message, Passing, Roster, ShardBatch, add_dropped
 from pipeline.jobs.settings import ALERTS, DEAD_LETTERS, HEALTH
 from pipeline.rulepack import RulePack
@@ -55,7 +55,6 @@ class DetectStage:
         self._pack, self._detector, self._projector = pack, detector, projector
         self._members: dict[str, Member] = {member.id: member for member in pack.members() if member.enabled}
         self._groups, self._fingerprints = pack.groups(), pack.fingerprints()
-        settle_memory()
 
     def process(self, records: Iterable[Record]) -> list[Message]:
         """Match a batch; one message per shard, one account per partition, and what passes through."""

@@ -15,7 +15,7 @@ import msgspec
 from pipeline.correlate.clock import SettleClock
 from pipeline.correlate.shard import Shard
 from pipeline.correlate.store import DictStore
-from pipeline.jobs.active_pack import PackSource, settle_memory
+from pipeline.jobs.active_pack import PackSource
 from pipeline.jobs.message import SHARD_ADDRESS, AccountDelta, Passing, ShardBatch, add_dropped, decode
 from pipeline.jobs.settings import ALERTS, HEALTH
 from pipeline.jobs.state import KeyedState, ShardSummary, read_summary, write_summary
@@ -72,7 +72,6 @@ class KeyedStage:
         Shard(correlations, pack.registry(), DictStore())  # a pack that makes no shard is refused here
         self._pack, self._correlations, self._fingerprints = pack, correlations, pack.fingerprints()
         self._shards: dict[str, _LiveShard] = {}
-        settle_memory()
 
     def process(self, address: str, data: bytes) -> tuple[list[Passing], bool]:
         """Handle one message; the flag says that an account changed and `report` is wanted soon."""

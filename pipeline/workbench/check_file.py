@@ -68,7 +68,7 @@ def check_file(path: Path, placeholders: Placeholders) -> FileReport:
         if document.kind != "detection":
             continue
         try:
-            plan = compile_detection(document, placeholders)
+            plan = compile_detection(document, placeholders, "both")
         except RuleError as problem:
             findings.append(error(problem))
             continue

@@ -13,6 +13,7 @@ from pipeline.detect.compile import compile_detections
 from pipeline.detect.load import load_documents
 from pipeline.detect.placeholders import Placeholders, with_lists
 from pipeline.detect.plan import DetectionPlan
+from pipeline.detect.taxonomy import Taxonomy
 from pipeline.rulepack import RulePack, detection_ids
 from schemas.errors import ConfigError, RuleError, printable
 from schemas.member import MemberRegistry
@@ -25,16 +26,19 @@ class RuleSet:
 
     Args:
         paths: rule files and folders.
-        placeholders: values for `expand`.
+        placeholders: values for `expand`, beside those of `*.lists.yaml` files.
+        taxonomy: the field names that events have; by default as a pack takes them.
 
     Raises:
         RuleError: the first rule that cannot be honoured.
         ConfigError: a path that is not there.
     """
 
-    def __init__(self, paths: Sequence[Path], placeholders: Placeholders | None = None) -> None:
+    def __init__(
+        self, paths: Sequence[Path], placeholders: Placeholders | None = None, *, taxonomy: Taxonomy = "both"
+    ) -> None:
         self.documents = load_documents(paths)
-        compiled = compile_detections(self.documents, placeholders=with_lists(paths, placeholders))
+        compiled = compile_detections(self.documents, placeholders=with_lists(paths, placeholders), taxonomy=taxonomy)
         if compiled.problems:
             raise compiled.problems[0]
         self.detections = {plan.id: plan for plan in compiled.plans}

@@ -117,7 +117,7 @@ def test_cases_may_lie_in_a_tree_of_their_own(fresh: Path, tmp_path: Path) -> No
     ("old", "new", "told"),
     [
         ("at: 0s", "at: soon", "is not a duration"),
-        ("rule: login_at_many", "rule: login_at_man", "no such rule here; expected a rule's name or id"),
+        ("rule: login_at_many", "rule: login_at_man", "Try: `login_at_many`"),
         ("alder-bank:", "Alder Bank:", "members"),
         ("expect: []", "expects: []", "expect"),
     ],

@@ -26,6 +26,7 @@ def test_sigma_lists_the_target_and_the_validators() -> None:
     validators = sigma("list", "validators").stdout
     assert "jointsoc_federation_block" in validators
     assert "jointsoc_unknown_field" in validators
+    assert "jointsoc_ecs" in sigma("list", "pipelines", "jointsoc").stdout
 
 
 def test_convert_gives_the_plan_that_runs(tmp_path: Path) -> None:
@@ -40,6 +41,16 @@ def test_convert_gives_the_plan_that_runs(tmp_path: Path) -> None:
     assert all(reference["id"] in titles for reference in spread["references"])
     [probe] = [rule for rule in plan["detections"] if rule["name"] == "web_vulnerability_probe"]
     assert probe["filters"]
+
+
+def test_other_targets_can_read_sigmas_names_as_ecs(tmp_path: Path) -> None:
+    (tmp_path / "r.yml").write_text(
+        "title: A\nid: 00000001-0000-4000-8000-000000000000\nlogsource: {category: process_creation}\n"
+        "detection:\n  sel:\n    Image: C:/cmd.exe\n  condition: sel\n"
+    )
+    done = sigma("convert", "-t", "sqlite", "-p", "jointsoc_ecs", tmp_path / "r.yml")
+    assert done.returncode == 0, done.stderr
+    assert "process.executable" in done.stdout
 
 
 def test_convert_tells_file_and_line_of_what_cannot_be_honoured(tmp_path: Path) -> None:
@@ -72,7 +83,7 @@ def test_the_pack_is_valid_sigma_for_pysigma_itself() -> None:
     assert len(collection.rules) > 70
 
 
-@pytest.mark.parametrize("module", ["sigma.backends.jointsoc", "sigma.validators.jointsoc"])
+@pytest.mark.parametrize("module", ["sigma.backends.jointsoc", "sigma.pipelines.jointsoc", "sigma.validators.jointsoc"])
 def test_a_plug_in_imports_nothing_heavy(module: str) -> None:
     heavy = "{'pyflink', 'kafka', 'elasticsearch', 'fastapi', 'numpy', 'pandas'}"
     program = f"import sys, {module}; print(sorted({heavy} & sys.modules.keys()))"
