@@ -11,6 +11,7 @@ import json
 import os
 import random
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,6 +61,7 @@ def broker() -> Iterator[tuple[StackSettings, KafkaConnection]]:
         yield settings, kafka_connection(settings, MEMBER)
     finally:
         down(settings, _quiet, wipe=True)
+        shutil.rmtree(settings.home, ignore_errors=True)
 
 
 def nginx_line(draw: random.Random, number: int) -> str:
@@ -104,6 +106,7 @@ def windows_line(draw: random.Random, number: int) -> str:
 def forwarded(folder: Path, log: Path, mapping: str, connection: KafkaConnection) -> Run:
     """`jsoc forward run` from the file's first line to the last acknowledgement; start-up counts."""
     state = folder / f"state-{mapping}"
+    shutil.rmtree(state, ignore_errors=True)
     for name in ("institution", "federation"):
         key = folder / f"{name}.key"
         key.touch(mode=0o600)
