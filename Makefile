@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check bench lint types imports fast constraints generate clean
+.PHONY: help setup demo test check bench bench-detection bench-correlation oracle lint types imports fast constraints generate clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,15 @@ imports: $(READY)
 
 bench: setup ## measure throughput, latency and start-up; prints a table
 	@$(BIN)/python -m benchmarks.pipeline
+
+bench-detection: $(READY) ## detection on one core beside rsigma, where that is on the path
+	@$(BIN)/python -m benchmarks.detection
+
+bench-correlation: $(READY) ## the correlation core on one core
+	@$(BIN)/python -m benchmarks.correlation
+
+oracle: $(READY) ## every SigmaHQ rule against SQLite's verdicts and written-out references; some minutes
+	@JSOC_ORACLE=all JSOC_EXAMPLES=5000 $(BIN)/pytest -q tests/pipeline/detect/test_oracle.py tests/pipeline/detect/test_references.py tests/pipeline/detect/test_hostile.py
 
 setup: $(READY) ## virtual environment, JVM parts and Elasticsearch; skips what is there
 	@$(BIN)/jsoc setup

@@ -120,16 +120,15 @@ class AlertIndex:
             unreadable=unreadable,
         )
 
-    def tally(self, without: tuple[str, ...] = ()) -> dict[tuple[str, str], int]:
-        """Number of alerts for each (state, level), but for those with the given ids.
+    def tally(self) -> dict[tuple[str, str], int]:
+        """Number of alerts for each (state, level).
 
         Raises:
             ConnectionError_: Elasticsearch is away or refuses.
         """
         by_level = {"by": {"terms": {"field": "jointsoc.alert.level"}}}
         by_state = {"by": {"terms": {"field": "jointsoc.alert.state"}, "aggs": by_level}}
-        query = {"bool": {"must_not": _terms("event.id", without)}}
-        answer = self._search(size=0, aggs=by_state, query=query)
+        answer = self._search(size=0, aggs=by_state)
         return {
             (state["key"], level["key"]): level["doc_count"]
             for state in answer.get("aggregations", {}).get("by", {}).get("buckets", [])

@@ -72,6 +72,9 @@ class Documents(Protocol):
     def find(self, kind: Kind, where: Where, *, limit: int) -> list[Stored]:
         """Documents that fit, written last first."""
 
+    def changed(self, kind: Kind, field: str, since: str, limit: int) -> list[Stored]:
+        """Documents whose time in the field is that or later, written last first."""
+
     def ids(self, kind: Kind, where: Where) -> list[str]:
         """Ids of those that fit, written last first, at most `MAX_IDS`."""
 
@@ -139,6 +142,13 @@ class ElasticsearchDocuments:
         ]
         return [_stored(hit) for hit in hits]
 
+    def changed(self, kind: Kind, field: str, since: str, limit: int) -> list[Stored]:
+        """Documents whose time in the field is that or later, latest first."""
+        recent = [{"range": {field: {"gte": since}}}]
+        order = [{kind.latest: "desc"}]
+        hits = self._search(kind, {}, size=limit, sort=order, seq_no_primary_term=True, more=recent)["hits"]["hits"]
+        return [_stored(hit) for hit in hits]
+
     def ids(self, kind: Kind, where: Where) -> list[str]:
         """Ids of those that fit, latest first.
 
@@ -172,8 +182,8 @@ class ElasticsearchDocuments:
         """Give the connections back."""
         self._client.close()
 
-    def _search(self, kind: Kind, where: Where, **request: Any) -> dict[str, Any]:
-        filters = [{"terms": {name: list(values)}} for name, values in where.items()]
+    def _search(self, kind: Kind, where: Where, more: Sequence[dict[str, Any]] = (), **request: Any) -> dict[str, Any]:
+        filters = [{"terms": {name: list(values)}} for name, values in where.items()] + list(more)
         with translated(self._connection):
             answer: dict[str, Any] = self._client.search(
                 index=kind.index, query={"bool": {"filter": filters}}, ignore_unavailable=True, **request

@@ -47,6 +47,7 @@ from dashboard.members import MemberNames
 from dashboard.rule_book import RuleBook
 from dashboard.sessions import Sessions
 from dashboard.settings import DashboardSettings
+from dashboard.shared_answers import SharedAnswers
 from dashboard.site import FOLDER, AlertReader, NotAllowed, NotLoggedIn, Site, login_path
 from dashboard.tokens import Tokens
 
@@ -88,7 +89,7 @@ def create_app(
     app = FastAPI(
         title="Joint SOC", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan
     )
-    alerts = index or AlertIndex(settings.elasticsearch, request_timeout=INDEX_TIMEOUT_SECONDS)
+    alerts = index or SharedAnswers(AlertIndex(settings.elasticsearch, request_timeout=INDEX_TIMEOUT_SECONDS))
     kept = documents or ElasticsearchDocuments(settings.elasticsearch, request_timeout=INDEX_TIMEOUT_SECONDS)
     templates = Jinja2Templates(FOLDER / "templates")
     templates.env.globals["_"] = say

@@ -154,7 +154,7 @@ def operations_data(site: Site) -> dict[str, Any]:
     now = now_ms()
     latest = site.index.find(AlertQuery(states=CURRENT, limit=SAMPLE)).alerts
     workflows = site.desk.of_many(latest)
-    closed = tuple(site.desk.ids(statuses=("closed",)))
+    closed = site.desk.with_status(("closed",))
     to_do = site.index.find(AlertQuery(states=CURRENT, without=closed, limit=MAX_FOUND))
     waiting = site.member_desk.waiting()
     late = overdue(waiting, to_rfc3339(now))

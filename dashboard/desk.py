@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
@@ -10,13 +11,17 @@ from connectors.alert_index import MAX_FOUND, AlertQuery, Found
 from connectors.documents import Conflict, Documents, Kind, Stored, Version
 from dashboard.triage import Wish, fresh, granted, inherited, key_of, reopened
 from schemas.alert import Alert
-from schemas.times import now_ms, to_rfc3339
+from schemas.times import from_rfc3339, now_ms, to_rfc3339
 from schemas.workflow import Status, Workflow, WorkflowDocument
 
 WORKFLOW: Final = Kind("workflow-alerts", WorkflowDocument)
 _TRIES: Final = 5
 _KEEP_SECONDS: Final = 1.0
-"""How long the ids of a status are remembered: fifty screens ask for the same."""
+"""How old the known statuses may be: other processes write workflows too."""
+_OVERLAP_MS: Final = 60_000
+"""Clocks of several dashboards may differ by so much."""
+_MOST_CHANGED: Final = 10_000
+_EPOCH: Final = "1970-01-01T00:00:00.000Z"
 
 
 class Alerts(Protocol):
@@ -40,7 +45,10 @@ class Desk:
 
     def __init__(self, documents: Documents, alerts: Alerts, clock: Callable[[], int] = now_ms) -> None:
         self._documents, self._alerts, self._clock = documents, alerts, clock
-        self._ids: dict[tuple[tuple[str, tuple[str, ...]], ...], tuple[float, list[str]]] = {}
+        self._lock = threading.Lock()
+        self._statuses: dict[str, str] = {}
+        self._newest: str | None = None
+        self._looked = float("-inf")
 
     def of(self, alert: Alert) -> Workflow:
         """The alert's workflow; a fresh one if nobody touched it."""
@@ -79,16 +87,42 @@ class Desk:
         """Ids of touched alerts, written last first."""
         wanted = {"status": tuple(map(str, sorted(statuses))), "assignee": (assignee,), "tags": (tag,)}
         where = {f"workflow.{name}": values for name, values in wanted.items() if any(values)}
-        asked = tuple(where.items())
-        made, ids = self._ids.get(asked, (0.0, []))
-        if time.monotonic() - made > _KEEP_SECONDS:
-            ids = self._documents.ids(WORKFLOW, where)
-            self._ids[asked] = (time.monotonic(), ids)
-        return ids
+        return self._documents.ids(WORKFLOW, where)
 
-    def counts(self, field: str) -> dict[str, int]:
-        """How many touched alerts hold each value of a workflow field."""
-        return self._documents.counts(WORKFLOW, f"workflow.{field}", {})
+    def with_status(self, statuses: Iterable[Status]) -> tuple[str, ...]:
+        """Ids of all touched alerts with one of the statuses, written last last.
+
+        They are read once and then only what changed, since every screen asks for them every two seconds.
+        """
+        wanted = frozenset(statuses)
+        with self._lock:
+            if time.monotonic() - self._looked > _KEEP_SECONDS:
+                self._look()
+            return tuple(identity for identity, status in self._statuses.items() if status in wanted)
+
+    def _look(self) -> None:
+        started = time.monotonic()
+        if self._newest is None:
+            for status in ("open", "acknowledged", "moved", "closed"):
+                ids = self._documents.ids(WORKFLOW, {"workflow.status": (status,)})
+                self._statuses |= dict.fromkeys(reversed(ids), status)
+            last = self._documents.find(WORKFLOW, {}, limit=1)
+            self._newest = workflow_of(last[0]).updated if last else _EPOCH
+        else:
+            since = to_rfc3339(max(0, from_rfc3339(self._newest) - _OVERLAP_MS))
+            for stored in reversed(self._documents.changed(WORKFLOW, "workflow.updated", since, _MOST_CHANGED)):
+                workflow = workflow_of(stored)
+                self._remember(workflow)
+                self._newest = max(self._newest, workflow.updated)
+        self._looked = started
+
+    def _remember(self, workflow: Workflow) -> None:
+        self._statuses.pop(workflow.id, None)  # the order is that of writing: the latest last
+        self._statuses[workflow.id] = workflow.status
+
+    def counts(self, field: str, status: Status | None = None) -> dict[str, int]:
+        """How many touched alerts hold each value of a workflow field; of one status, or of any."""
+        return self._documents.counts(WORKFLOW, f"workflow.{field}", {"workflow.status": (status,)} if status else {})
 
     def precedents(self, alert: Alert, limit: int = 10) -> list[Workflow]:
         """How this rule was closed before; those with the same key first, then the latest."""
@@ -147,7 +181,8 @@ class Desk:
 
     def _write(self, workflow: Workflow, version: Version | None) -> None:
         self._documents.put(WORKFLOW, workflow.id, WorkflowDocument(workflow=workflow).model_dump(mode="json"), version)
-        self._ids.clear()
+        with self._lock:
+            self._remember(workflow)
 
     def _now(self) -> str:
         return to_rfc3339(self._clock())

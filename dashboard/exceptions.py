@@ -139,7 +139,7 @@ class Exceptions:
             raise Unfit(say("the rule is not in the rule pack any more"))
         try:
             for document in documents_in(yaml.safe_dump_all(filters), Path(FILE)):
-                compile_filter(document, {}, None)
+                compile_filter(document, {})
         except RuleError as error:
             raise Unfit(str(error)) from error
 
@@ -179,6 +179,7 @@ def _filter(
         "status": "stable",
         "description": f"{one.reason}\nOwner: {one.owner}. In force by: {one.decided_by}. Expires: {one.expires}.",
         "author": one.owner,
+        "taxonomy": "ecs",  # the names are those of the events, whatever the rule calls them
         "logsource": logsource,
         "filter": {"rules": sorted(plan.id for plan in plans), "excepted": excepted, "condition": "not excepted"},
     }

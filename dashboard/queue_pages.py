@@ -12,7 +12,7 @@ from connectors.alert_index import LEVELS, Found
 from dashboard.answers import away
 from dashboard.language import say
 from dashboard.queue_query import GROUPS, SPANS, STATES, STATUSES, WORD, QueueQuery, fits, query_of, with_workflow
-from dashboard.rows import Row, in_groups, row_of, views_of
+from dashboard.rows import Row, in_groups, open_tally, row_of, views_of
 from dashboard.saved_views import EVERYBODY, only_filters
 from dashboard.saved_views import views_of as saved_views
 from dashboard.site import Anyone, Person, Reader, Site, SiteOf
@@ -80,7 +80,7 @@ def _queue(site: Site, person: Person, query: QueueQuery, address: str) -> dict[
 
 def _views(site: Site, person: Person, address: str) -> list[dict[str, Any]]:
     desk = site.desk
-    tally = site.index.tally(tuple(desk.ids(statuses=("closed",))))
+    tally = open_tally(site.index.tally(), desk.counts("level", "closed"))
     mine = len(desk.ids(statuses=("open", "acknowledged"), assignee=person.name))
     views = views_of(tally, desk.counts("status"), mine)
     views += [
@@ -106,7 +106,7 @@ def _rule_names(alerts: list[Alert]) -> dict[str, str]:
 
 def _nothing(site: Site) -> dict[str, Any]:
     return {
-        "rows": [], "summary": "", "views": views_of({}, {}, 0), "by_level": {}, "by_state": {},
+        "rows": [], "summary": "", "views": views_of(open_tally({}, {}), {}, 0), "by_level": {}, "by_state": {},
         "rules": [], "tactics": [], "members": [],
         "checked": clock(now_ms(), site.zone, seconds=True),
         "institutions": counted(len(site.names.names()), "institution"),

@@ -84,9 +84,9 @@ def with_workflow(query: QueueQuery, desk: Desk, user: str) -> AlertQuery:
     if not query.statuses:
         return query.alerts
     if "open" not in wanted:
-        return replace(query.alerts, only=tuple(desk.ids(statuses=wanted)))
+        return replace(query.alerts, only=desk.with_status(wanted)[-MAX_IDS:])
     others = tuple(status for status in STATUSES if status not in wanted)
-    return replace(query.alerts, without=tuple(desk.ids(statuses=others))) if others else query.alerts
+    return replace(query.alerts, without=desk.with_status(others)[-MAX_IDS:]) if others else query.alerts
 
 
 def fits(query: QueueQuery, workflow: Workflow) -> bool:

@@ -183,23 +183,48 @@ def facts_of(alert: Alert, zone: ZoneInfo, now: int) -> list[tuple[str, str, str
     return facts
 
 
-def views_of(tally: Mapping[tuple[str, str], int], statuses: Mapping[str, int], mine: int) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class OpenTally:
+    """What is not closed."""
+
+    to_do: int
+    urgent: int
+    superseded: int
+
+
+def open_tally(alerts: Mapping[tuple[str, str], int], closed: Mapping[str, int]) -> OpenTally:
+    """Counts by subtraction: a closed alert has one document of its own, which knows its level.
+
+    Args:
+        alerts: number of alerts for each (state, level).
+        closed: number of closed ones for each level; none of them is superseded, for then it has moved.
+
+    >>> open_tally({("open", "high"): 5, ("settled", "low"): 3, ("superseded", "low"): 1}, {"high": 2})
+    OpenTally(to_do=6, urgent=3, superseded=1)
+    """
+    current: dict[str, int] = {}
+    for (state, level), number_of in alerts.items():
+        if state != "superseded":
+            current[level] = current.get(level, 0) + number_of
+    late = sum(n for (state, _), n in alerts.items() if state == "superseded")
+    rest = {level: max(0, n - closed.get(level, 0)) for level, n in current.items()}
+    return OpenTally(sum(rest.values()), rest.get("critical", 0) + rest.get("high", 0), late)
+
+
+def views_of(tally: OpenTally, statuses: Mapping[str, int], mine: int) -> list[dict[str, Any]]:
     """The views above the queue that everybody has, each with its filter and its count.
 
     Args:
-        tally: number of alerts for each (state, level), but for closed ones.
+        tally: what is not closed.
         statuses: number of touched alerts for each status.
         mine: how many of those to do are assigned to this person.
     """
-    to_do = sum(n for (state, _), n in tally.items() if state != "superseded")
-    urgent = sum(n for (state, level), n in tally.items() if state != "superseded" and level in ("critical", "high"))
-    late = sum(n for (state, _), n in tally.items() if state == "superseded")
     views = (
-        (say("To do"), "", to_do),
-        (say("Critical and high"), "level=critical&level=high", urgent),
+        (say("To do"), "", tally.to_do),
+        (say("Critical and high"), "level=critical&level=high", tally.urgent),
         (say("Mine"), "assignee=me", mine),
         (say("Acknowledged"), "status=acknowledged", statuses.get("acknowledged", 0)),
         (say("Closed"), "status=closed", statuses.get("closed", 0)),
-        (say("Superseded"), "state=superseded", late),
+        (say("Superseded"), "state=superseded", tally.superseded),
     )
     return [{"name": name, "query": query, "count": count} for name, query, count in views]

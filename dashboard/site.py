@@ -40,8 +40,8 @@ class AlertReader(Protocol):
     def find(self, query: AlertQuery) -> Found:
         """Alerts that fit the query."""
 
-    def tally(self, without: tuple[str, ...] = ()) -> dict[tuple[str, str], int]:
-        """Number of alerts for each (state, level), but for those with the given ids."""
+    def tally(self) -> dict[tuple[str, str], int]:
+        """Number of alerts for each (state, level)."""
 
     def get(self, alert_id: str) -> Alert | None:
         """One alert as it stands now."""

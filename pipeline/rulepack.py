@@ -16,11 +16,14 @@ from typing import Any, Final
 import msgspec
 
 from pipeline.correlate.chaining import referred_by
+from pipeline.correlate.federation_block import is_enabled
 from pipeline.correlate.rule import Correlation, compile_correlations
-from pipeline.detect.compile import compile_detections
-from pipeline.detect.load import load_documents
-from pipeline.detect.placeholders import Placeholders
+from pipeline.detect.compile import Place, compile_detections
+from pipeline.detect.load import load_documents, rule_files
+from pipeline.detect.placeholders import Placeholders, with_lists
 from pipeline.detect.plan import DetectionPlan
+from pipeline.detect.taxonomy import Taxonomy
+from pipeline.rule_cache import RuleCache
 from schemas.errors import ConfigError, RuleError
 from schemas.member import Member, MemberRegistry
 from schemas.rule_document import RuleDocument
@@ -101,30 +104,45 @@ def build_pack(
     *,
     skip_unsupported: bool = False,
     placeholders: Placeholders | None = None,
+    taxonomy: Taxonomy = "both",
     on_progress: Callable[[int, int], None] | None = None,
     on_problem: Callable[[RuleError], None] | None = None,
     on_too_few: Callable[[RuleError], None] | None = None,
+    cache: RuleCache | None = None,
 ) -> RulePack:
-    """Compile rule files and folders with a member registry.
+    """Compile rule files and folders with a member registry; the same rules and members give the same bytes.
 
     Args:
-        paths: files and folders of detections, correlations and filters.
+        paths: files and folders of detections, correlations and filters; disabled correlations are left out.
         registry: the members.
         skip_unsupported: leave out detections and filters that cannot be honoured instead of failing; correlations
             always must be.
-        placeholders: values for `expand`.
+        placeholders: values for `expand`, instead of or beside those of `*.lists.yaml` files in the folders.
+        taxonomy: the field names that events have; rules of Sigma's are mapped for others.
         on_progress: told how many documents are compiled, and of how many.
         on_problem: told of every rule left out.
         on_too_few: told of each correlation that wants more corporate groups than there are, and is left out until
             there are; without it, that fails the build.
+        cache: what was compiled before; what is compiled now is added, and not saved.
 
     Raises:
         RuleError: the first rule that cannot be honoured, with file, line and reason.
         ConfigError: a path that is not there.
     """
     problems: list[RuleError] = []
-    documents = load_documents(paths, problems=problems if skip_unsupported else None)
-    compiled = compile_detections(documents, placeholders=placeholders, on_progress=on_progress)
+    values = with_lists(paths, placeholders)
+    known: dict[Place, DetectionPlan] = {}
+    if cache is None:
+        documents = load_documents(paths, problems=problems if skip_unsupported else None)
+    else:
+        cache.begin(values, taxonomy)
+        documents = _load_cached(paths, cache, known, problems if skip_unsupported else None)
+    documents = [one for one in documents if one.kind != "correlation" or is_enabled(one)]
+    compiled = compile_detections(
+        documents, placeholders=values, taxonomy=taxonomy, on_progress=on_progress, known=known
+    )
+    if cache is not None:
+        cache.keep(documents, known)
     problems += compiled.problems
     if problems and not skip_unsupported:
         raise problems[0]
@@ -135,6 +153,22 @@ def build_pack(
     generated = {reference.id for one in built if one.generate for reference in one.references}
     plans = [msgspec.structs.replace(plan, alerts=True) if plan.id in generated else plan for plan in compiled.plans]
     return RulePack(plans, sorted(built, key=lambda correlation: correlation.id), registry)
+
+
+def _load_cached(
+    paths: Sequence[Path], cache: RuleCache, known: dict[Place, DetectionPlan], problems: list[RuleError] | None
+) -> list[RuleDocument]:
+    """As `load_documents`, but of files that the cache holds only the heads; their plans are noted in `known`."""
+    documents: list[RuleDocument] = []
+    for path in rule_files(paths):
+        found = cache.find(path)
+        if found is None:
+            documents += load_documents([path], problems=problems)
+            continue
+        for document, plan in found:
+            documents.append(document)
+            known[path, document.line] = plan
+    return documents
 
 
 def check_correlations(

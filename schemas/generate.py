@@ -15,7 +15,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from schemas.alert import Alert
 from schemas.dead_letter import DeadLetter
-from schemas.event import MAX_DEPTH, MAX_FIELDS, MAX_LINE_BYTES
+from schemas.event import MAX_DEPTH, MAX_ELEMENTS, MAX_FIELDS, MAX_LINE_BYTES, MAX_VALUE_CHARS
 from schemas.health import HealthMessage
 from schemas.index_template import TEMPLATE_NAME, index_template
 from schemas.member import MemberRegistry
@@ -33,7 +33,8 @@ def event_schema() -> dict[str, Any]:
         "title": "Event",
         "description": (
             "One ECS event as one line of JSON; keys nested or dotted. "
-            f"At most {MAX_LINE_BYTES} bytes, {MAX_FIELDS} fields and {MAX_DEPTH} levels."
+            f"At most {MAX_LINE_BYTES} bytes, {MAX_FIELDS} fields, {MAX_DEPTH} levels, {MAX_ELEMENTS} elements of an "
+            f"array and {MAX_VALUE_CHARS} characters of a text."
         ),
         "type": "object",
         "properties": {

@@ -51,7 +51,7 @@ document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") event.target.blur();
     return;
   }
-  if (event.key === "g") { goUntil = Date.now() + 900; return; }
+  if (event.key === "g") { goUntil = Date.now() + 1500; return; }
   if (places[event.key] && Date.now() < goUntil) { location.href = places[event.key]; return; }
   const action = keys.get(event.key);
   if (action && action(event) !== false) event.preventDefault();

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -36,18 +37,24 @@ def build_rule_pack(settings: StackSettings, tell: Callable[[str], None], pinned
         RuleError: a rule that cannot be honoured.
         ConfigError: the pinned pack cannot be read.
     """
-    from pipeline.rulepack import RulePack, build_pack, read_pack  # pySigma takes a second to import
+    from pipeline.rule_cache import RuleCache  # pySigma takes a second to import
+    from pipeline.rulepack import RulePack, build_pack, read_pack
 
     registry = registry_of(settings)
     if pinned is not None:
         rules = read_pack(pinned)
         return RulePack(rules.detections, rules.correlations, registry)
     exceptions = exceptions_folder(settings)
-    return build_pack(
+    cache = RuleCache(settings.home / "cache")
+    pack = build_pack(
         [project_root() / "rules" / "sigma", *settings.rules, *([exceptions] if exceptions.is_dir() else [])],
         registry,
         on_too_few=lambda problem: tell(f"left out for now: {problem}"),
+        cache=cache,
     )
+    with suppress(OSError):  # then the next build compiles anew
+        cache.save()
+    return pack
 
 
 def pinned_pack(settings: StackSettings) -> Path | None:
@@ -69,32 +76,34 @@ def pin_pack(settings: StackSettings, path: Path | None) -> None:
         read_pack(path).write(settings.pinned_pack_file)
 
 
-def put_in_force(settings: StackSettings, pack: RulePack, tell: Callable[[str], None]) -> None:
+def put_in_force(settings: StackSettings, pack: RulePack) -> str:
     """Write the pack where the job looks for it, and wait until all its workers have taken it, where it runs.
+
+    Returns:
+        What has become of it, for people.
 
     Raises:
         ConfigError: a worker refuses it, and then the pack before is in force again; or they do not take it in time.
     """
     if not _job_runs(settings):
         pack.write(settings.pack_file)
-        return
+        return f"pack {pack.version[:12]}: the job takes it when it starts"
     former = settings.pack_file.read_bytes() if settings.pack_file.exists() else b""
     if former == pack.to_bytes():
-        return
+        return f"pack {pack.version[:12]} was in force"
     with open_health(settings) as health:
         since, begun = now_ms(), time.monotonic()
         pack.write(settings.pack_file)
-        tell(f"pack {pack.version[:12]}: waiting until the workers have taken it")
         time.sleep(LOOK_SECONDS)
         if not _wake_workers(settings):
-            return  # nothing to read for anybody: whoever reads first looks first
+            # Nothing to read for anybody: whoever reads first looks first.
+            return f"pack {pack.version[:12]} in force"
         known: Reports = {}
         while time.monotonic() < begun + _TAKEN_SECONDS:
             read_reports(health, known, settings.taskmanagers)
             try:
                 if is_taken(known, pack.version, since):
-                    tell(f"pack {pack.version[:12]} in force after {time.monotonic() - begun:.1f} s")
-                    return
+                    return f"pack {pack.version[:12]} in force after {time.monotonic() - begun:.1f} s"
             except ConfigError:
                 _write_back(settings, former)
                 raise

@@ -41,7 +41,7 @@ from deploy.local.settings import StackSettings
 from deploy.local.steps import Observer, Progress, Step, run_steps, wait_until
 from schemas.errors import ConfigError, printable
 
-_DATA: Final = ("etc", "secrets", "logs", "kafka", "elasticsearch", "flink", "demo")
+_DATA: Final = ("etc", "secrets", "logs", "kafka", "elasticsearch", "flink", "demo", "cache")
 _JOB_SECONDS: Final = 300.0
 _SERVERS: Final = frozenset({"jobmanager", "elasticsearch", "kafka"})
 
@@ -136,8 +136,10 @@ def activate_rules(settings: StackSettings, path: Path | None, observe: Observer
 
 def _renew_rules(settings: StackSettings, observe: Observer, pinned: Path | None) -> str:
     settings.save()
-    pack = build_rule_pack(settings, lambda words: observe("rules", "waits", words), pinned)
-    put_in_force(settings, pack, lambda words: observe("rules", "waits", words))
+    observe("rules", "starts", "")
+    pack = build_rule_pack(settings, lambda words: observe("rules", "starts", words), pinned)
+    observe("rules", "starts", f"pack {pack.version[:12]}, {len(pack.detections)} detections")
+    observe("rules", "ready", put_in_force(settings, pack))
     return pack.version
 
 
@@ -197,7 +199,6 @@ def _ensure_job(place: Place, observe: Observer, abort: threading.Event) -> Prog
     job = find_job(settings)
     fresh = job is None or not job.lives
     if fresh:
-        observe(JOB_STEP, "starts", "compiling the rules")
         _renew_rules(settings, observe, pinned_pack(settings))
         observe(JOB_STEP, "starts", "submitting to Flink")
         submit_job(settings, place.java_home)

@@ -15,17 +15,20 @@ from typing import BinaryIO, Final, Literal
 import click
 import orjson
 
-from pipeline.cli.rule_loading import load_plans
+from pipeline.cli.rule_loading import load_plans, taxonomy_option
 from pipeline.detect.evaluate import Detector
 from pipeline.detect.records import READ_BYTES, Record, read_file, read_stream
+from pipeline.detect.taxonomy import Taxonomy
 from schemas.errors import ConfigError, printable
 from schemas.event import Fields
-from schemas.logsource import ATTRIBUTES, PREFIX
+from schemas.logsource import ATTRIBUTES, PREFIX, deciding_fields
 
 STDIN: Final = "-"
 PROBLEMS_SHOWN: Final = 20
 LOOKED_AT: Final = 1_000
 """Events whose log source is looked at to tell when none is known."""
+REMEMBERED: Final = 10_000
+"""Shapes of events and log sources that the figures remember."""
 
 
 class Tally:
@@ -60,6 +63,8 @@ class Matcher:
         self._out = out
         self._detector = detector
         self._tally = tally
+        self._stating: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._seen: dict[tuple[object, ...], tuple[bool, int]] = {}
         self._looked_at = float("inf") if thorough else LOOKED_AT
         # What a match says beyond its place is the same for every match of a rule.
         self._tails = [
@@ -85,8 +90,22 @@ class Matcher:
                 write(b"".join([b"%b%d%b" % (place, number, tails[rule]) for rule in found]))
 
     def _look_at(self, fields: Fields) -> None:
-        self._tally.homeless += not any(self._detector.names_of(fields))
-        self._tally.candidates += self._detector.routed_count(fields)
+        # Events that state the same are looked at once: else the figures would cost as much as the matching.
+        names = tuple(fields)
+        stating = self._stating.get(names)
+        if stating is None:
+            stating = self._stating[names] = tuple(deciding_fields(names))
+        stated = [fields[name] for name in stating]
+        key = (stating, *stated, *map(type, stated))
+        seen = self._seen.get(key)
+        if seen is None:
+            if len(self._seen) + len(self._stating) > REMEMBERED:
+                self._seen.clear()
+                self._stating.clear()
+            seen = not any(self._detector.names_of(fields)), self._detector.routed_count(fields)
+            self._seen[key] = seen
+        self._tally.homeless += seen[0]
+        self._tally.candidates += seen[1]
 
     def _complain(self, source: str, number: int, problem: str) -> None:
         self._tally.bad += 1
@@ -96,6 +115,7 @@ class Matcher:
 
 @click.command()
 @click.option("--rules", "-r", "rule_paths", type=Path, multiple=True, required=True, help="Rule file, folder or pack.")
+@taxonomy_option
 @click.option("--logsource", metavar="product=...,...", help="Log source of events that do not tell theirs.")
 @click.option("--unrouted", is_flag=True, help="Put every event to every rule, whatever its log source.")
 @click.option("--placeholders", type=Path, help="YAML file with values for `expand`.")
@@ -104,6 +124,7 @@ class Matcher:
 @click.argument("files", nargs=-1, type=Path)
 def detect(
     rule_paths: tuple[Path, ...],
+    taxonomy: Taxonomy | None,
     logsource: str | None,
     unrouted: bool,  # noqa: FBT001 - click
     placeholders: Path | None,
@@ -114,14 +135,15 @@ def detect(
     """Match event files (NDJSON, JSON, gzip, EVTX; standard input without a file) against Sigma rules.
 
     Writes one JSON object per match: source, record (counted from 1), rule, title, level. An event is put to the rules
-    of its log source: its own `jointsoc.logsource.*`, else derived from its channel, dataset or module. Raw Windows
-    events get the field names of Sigma's Windows rules. Exit code 1 if a record could not be read.
+    of its log source: its own `jointsoc.logsource.*`, else derived from its channel, dataset or module, else its plain
+    `product` and `category`. Raw Windows events get the field names of Sigma's Windows rules; `--taxonomy ecs` is for
+    events with ECS names. Exit code 1 if a record could not be read.
 
     \b
     Example:
       jsoc detect --rules rules/sigma --stats events.ndjson.gz > matches.ndjson
     """
-    plans = load_plans(rule_paths, placeholders, skip_unsupported=skip_unsupported)
+    plans = load_plans(rule_paths, placeholders, taxonomy=taxonomy, skip_unsupported=skip_unsupported)
     assumed = read_logsource(logsource) if logsource else {}
     tally = Tally(len(plans))
     detector = Detector(plans, routed=not unrouted, assumed=assumed)

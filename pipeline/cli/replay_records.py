@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import heapq
+import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,15 +12,20 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import orjson
+from pydantic import ValidationError
 
 from pipeline.detect.records import read_file
-from schemas.errors import ConfigError, EventError
+from pipeline.jobs.local_job import Line
+from schemas.errors import ConfigError, EventError, printable
 from schemas.event import MAX_LINE_BYTES
-from schemas.member import TOPIC_PREFIX
+from schemas.member import TOPIC_PREFIX, Member, MemberRegistry
 from schemas.times import from_rfc3339
 
 OTHER_FORMATS: Final = (".evtx", ".json")
 """Suffixes of files that are not lines of JSON."""
+
+
+_NAMED: Final = re.compile(r"([a-z0-9-]{2,40})=(.+)", re.DOTALL)
 
 
 class Source(NamedTuple):
@@ -29,17 +35,10 @@ class Source(NamedTuple):
     member: str | None
 
 
-class Line(NamedTuple):
-    """One event as it would have been appended."""
-
-    append_time: int
-    """Newest event time of the file so far: a broker's clock never goes back."""
-    source: int
-    number: int
-    topic: str
-    partition: int
-    """A member's files are the partitions of its topic."""
-    raw: bytes
+def source_of(argument: str) -> Source:
+    """An argument `member=FILE`, or a file alone."""
+    named = _NAMED.fullmatch(argument)
+    return Source(Path(named[2]), named[1]) if named else Source(Path(argument), None)
 
 
 def read_merged(sources: Sequence[Source], on_bytes: Callable[[int], None]) -> Iterator[Line]:
@@ -78,6 +77,20 @@ def members_of(source: Source) -> set[str]:
             hint=f"name the member: jsoc replay ... member={source.path}",
         )
     return {member for member in members if member is not None}
+
+
+def registry_of(sources: Sequence[Source]) -> MemberRegistry:
+    """A registry of the members that the files name, each a group of its own.
+
+    Raises:
+        ConfigError: a name that no member can have.
+    """
+    found = sorted({member for source in sources for member in members_of(source)})
+    try:
+        return MemberRegistry(members=tuple(Member(id=member, name=member) for member in found))
+    except ValidationError as error:
+        bad = printable(str(error.errors()[0]["input"]))
+        raise ConfigError("organization.id", "not a member id", got=bad, expected="2 to 40 of a-z 0-9 -") from error
 
 
 def _read(index: int, source: Source, partition: int, on_bytes: Callable[[int], None]) -> Iterator[Line]:

@@ -13,12 +13,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from pipeline.detect.compile import compile_detections
 from pipeline.detect.load import load_documents
-from pipeline.detect.placeholders import load_placeholders
+from pipeline.detect.placeholders import load_placeholders, with_lists
 from pipeline.detect.plan import DetectionPlan
+from pipeline.detect.taxonomy import TAXONOMIES, Taxonomy
+from pipeline.rule_cache import RuleCache
 from pipeline.rulepack import is_pack, read_pack
-from schemas.errors import RuleError
+from schemas.errors import ConfigError, RuleError, printable
 
 WORTH_A_BAR: Final = 300
+
+taxonomy_option = click.option(
+    "--taxonomy",
+    type=click.Choice(TAXONOMIES),
+    help="Field names of the events: as rules write them (the default), ECS, or each event's own. A pack has its own.",
+)
+"""Which names rules are compiled for; None says nothing, as is right for a built pack."""
 
 
 @contextmanager
@@ -40,23 +49,37 @@ def tell_problem(problem: RuleError) -> None:
     click.echo(f"skipped: {problem}", err=True)
 
 
+def save_cache(cache: RuleCache) -> None:
+    """Save what was compiled; a folder that cannot be written makes the next build slower, and is told."""
+    try:
+        cache.save()
+    except OSError as error:
+        click.echo(f"the compiled rules are not remembered: {error}", err=True)
+
+
 def load_plans(
-    paths: Sequence[Path], placeholders: Path | None, *, skip_unsupported: bool
+    paths: Sequence[Path], placeholders: Path | None, *, skip_unsupported: bool, taxonomy: Taxonomy | None = None
 ) -> tuple[DetectionPlan, ...]:
     """The detections of rule files, folders and packs.
 
     Raises:
         RuleError: the first rule that cannot be honoured, unless skipped.
-        ConfigError: a path that is not there; a damaged pack.
+        ConfigError: a path that is not there; a damaged pack; a taxonomy for a pack, which is built for one.
     """
-    plans = [plan for path in paths if is_pack(path) for plan in read_pack(path).detections]
-    files = [path for path in paths if not is_pack(path)]
+    packs = [path for path in paths if is_pack(path)]
+    files = [path for path in paths if path not in packs]
+    if packs and taxonomy is not None:
+        where = printable(str(packs[0]))
+        raise ConfigError(where, "a pack's taxonomy was chosen when it was built", hint="jsoc rules build --taxonomy")
+    plans = [plan for path in packs for plan in read_pack(path).detections]
     if files:
         problems: list[RuleError] = []
         documents = load_documents(files, problems=problems if skip_unsupported else None)
-        values = load_placeholders(placeholders) if placeholders else None
+        values = with_lists(files, load_placeholders(placeholders) if placeholders else None)
         with rule_progress() as progress:
-            compiled = compile_detections(documents, placeholders=values, on_progress=progress)
+            compiled = compile_detections(
+                documents, placeholders=values, taxonomy=taxonomy or "sigma", on_progress=progress
+            )
         problems += compiled.problems
         if problems and not skip_unsupported:
             raise problems[0]

@@ -78,6 +78,7 @@ class AlertWriter:
     def __init__(self, registry: MemberRegistry, pack_version: str) -> None:
         self._groups = registry.groups()
         self._pack = pack_version
+        self._rules: dict[str, tuple[AlertRule, Threat]] = {}
 
     def alert(
         self, correlation: Correlation, group: Sequence[str], revision: Revision, created: int | None = None
@@ -95,6 +96,7 @@ class AlertWriter:
         spread = content.spread()
         made = revision.last if created is None or revision.state == "settled" else created
         groups = {self._groups.get(member, member) for member, _ in spread}
+        rule, threat = self._rule(correlation)
         successor = None if revision.successor is None else alert_id(correlation, group, revision.successor)
         return Alert(
             timestamp=to_rfc3339(revision.last),
@@ -104,8 +106,8 @@ class AlertWriter:
                 end=to_rfc3339(max(part.last for _, part in spread)),
                 created=to_rfc3339(made),
             ),
-            rule=_rule(correlation, correlation.links, correlation.fingerprint),
-            threat=threat_of(correlation.tags),
+            rule=rule,
+            threat=threat,
             organization=Organizations(id=[member for member, _ in spread]),
             message=correlated_sentence(correlation, group, content, len(groups)),
             jointsoc=JointSoc(
@@ -127,9 +129,16 @@ class AlertWriter:
             ),
         )
 
+    def _rule(self, correlation: Correlation) -> tuple[AlertRule, Threat]:
+        known = self._rules.get(correlation.id)
+        if known is None:
+            rule = _rule(correlation, correlation.links, correlation.fingerprint)
+            known = self._rules[correlation.id] = rule, threat_of(correlation.tags)
+        return known
+
     def _members(self, content: Content) -> list[MemberHit]:
         return [
-            MemberHit(
+            MemberHit.model_construct(
                 id=member,
                 group=self._groups.get(member, member),
                 first_seen=to_rfc3339(part.first),
@@ -220,7 +229,8 @@ def _rule(rule: Detection | Correlation, links: Sequence[str], version: str) -> 
 
 
 def _evidence(hit: Hit, correlation: Correlation) -> Evidence:
-    return Evidence(
+    references = correlation.references
+    return Evidence.model_construct(
         member=hit.member,
         topic=hit.topic,
         partition=hit.partition,
@@ -228,5 +238,5 @@ def _evidence(hit: Hit, correlation: Correlation) -> Evidence:
         line=hit.line,
         event_id=hit.event_id,
         time=to_rfc3339(hit.time),
-        rule=[correlation.references[position].title for position in positions_of(hit.mask)],
+        rule=[references[position].title for position in positions_of(hit.mask)],
     )

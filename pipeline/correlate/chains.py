@@ -95,6 +95,12 @@ class PartialChain(Chain):
         self._timespan = timespan
         self._groups = groups
         self._cells: list[list[Cell]] = [[{} for _ in range(length + 1)] for _ in positions]
+        # For each reference the lengths of chains that end in it and can still become long enough.
+        last = len(self._positions) - 1
+        self._lengths = [
+            [size for size in range(1, length + 1) if size <= index + 1 and size + last - index >= length]
+            for index in range(last + 1)
+        ]
 
     def commit(self, time: int, hits: Sequence[Hit]) -> None:
         """Lengthen the chains by the hits of one millisecond."""
@@ -113,9 +119,10 @@ class PartialChain(Chain):
         for index, position in enumerate(self._positions):
             if not hit.mask >> position & 1:
                 continue
-            found.append((index, 1, self._widened(frozenset(), groups), time))
-            for length in range(2, self._length + 1):
-                for earlier in range(index):
+            for length in self._lengths[index]:
+                if length == 1:
+                    found.append((index, 1, self._widened(frozenset(), groups), time))
+                for earlier in range(index) if length > 1 else ():
                     for spread, start in self._cells[earlier][length - 1].items():
                         found.append((index, length, spread and self._widened(spread, groups), start))
         return found

@@ -11,8 +11,6 @@ from pipeline.correlate.clock import NEVER
 from schemas.event import Scalar
 from schemas.hit import Hit
 
-_NONE: list[Hit] = []
-
 
 class Fresh(NamedTuple):
     """What an insertion added."""
@@ -35,9 +33,9 @@ class Fresh(NamedTuple):
 class Columns:
     """Parallel sorted lists of times and hits; hits of one millisecond are ordered by their identity."""
 
-    __slots__ = ("highest", "hits", "mask", "members", "positive", "times")
+    __slots__ = ("_numeric", "highest", "hits", "mask", "members", "positive", "times")
 
-    def __init__(self) -> None:
+    def __init__(self, *, numeric: bool = False) -> None:
         self.times: list[int] = []
         self.hits: list[Hit] = []
         self.mask = 0
@@ -47,20 +45,28 @@ class Columns:
         self.highest: int | None = None
         """The greatest value ever seen, and the sum of all above zero: in millionths, for types that need numbers."""
         self.positive = 0
+        self._numeric = numeric
 
     def __len__(self) -> int:
         return len(self.times)
+
+    def push(self, hit: Hit) -> bool:
+        """Add a hit that is later than all others; if it is not, leave it to `insert`."""
+        times = self.times
+        if times and hit.time <= times[-1]:
+            return False
+        times.append(hit.time)
+        self.hits.append(hit)
+        self.mask |= hit.mask
+        self.members.add(hit.member)
+        if hit.also or self._numeric:
+            self._see(hit)
+        return True
 
     def insert(self, hits: list[Hit]) -> Fresh | None:
         """Add hits in any order; one that is there already changes nothing. Sorts the list. None if all were there."""
         times, held = self.times, self.hits
         newest_before = newest = times[-1] if times else NEVER
-        if len(hits) == 1 and hits[0].time > newest:
-            hit = hits[0]
-            times.append(hit.time)
-            held.append(hit)
-            self._see(hit)
-            return Fresh(hits, _NONE, newest_before, False)
         fresh: list[Hit] = []
         late: list[Hit] = []
         replaced = False
@@ -96,7 +102,7 @@ class Columns:
         if hit.also:
             self.members.update(hit.also)
         value = hit.value
-        if isinstance(value, int):
+        if self._numeric and isinstance(value, int):
             if self.highest is None or value > self.highest:
                 self.highest = value
             if value > 0:
@@ -104,9 +110,8 @@ class Columns:
 
     def drop_first(self, count: int) -> None:
         """Forget the oldest hits."""
-        for hit in self.hits[:count]:
-            if isinstance(hit.value, int) and hit.value > 0:
-                self.positive -= hit.value
+        if self._numeric:
+            self.positive -= sum(hit.value for hit in self.hits[:count] if isinstance(hit.value, int) and hit.value > 0)
         del self.times[:count]
         del self.hits[:count]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from operator import attrgetter, itemgetter
 from typing import Final
 
 import msgspec
@@ -11,6 +13,10 @@ from schemas.hit import Hit
 
 SAMPLE: Final = 5
 """Earliest hits, and latest hits, that are kept whole."""
+
+
+_seen = attrgetter("member", "time")
+_also, _value, _exact = attrgetter("also"), attrgetter("value"), attrgetter("exact")
 
 
 class MemberSpread(msgspec.Struct, array_like=True):
@@ -42,35 +48,34 @@ class Content(msgspec.Struct, array_like=True):
         if not hits:
             return
         self.count += len(hits)
-        members = self.members
-        for hit in hits:
-            for member in hit.members if hit.also else (hit.member,):
-                spread = members.get(member)
-                if spread is None:
-                    members[member] = MemberSpread(hit.time, hit.time, 1)
-                else:
-                    spread.first = min(spread.first, hit.time)
-                    spread.last = max(spread.last, hit.time)
-                    spread.count += 1
-            if hit.value is None:
-                self.valueless += 1
-            if not hit.exact:
-                self.exact = False
+        if any(map(_also, hits)):
+            seen = [(member, hit.time) for hit in hits for member in hit.members]
+        else:
+            seen = list(map(_seen, hits))
+        # Whole windows are folded whenever an alert is told: the later of equal keys wins, without a loop of our own.
+        last, first = dict(seen), dict(reversed(seen))
+        counts = Counter(map(itemgetter(0), seen))
+        self._add({member: MemberSpread(first[member], last[member], count) for member, count in counts.items()})
+        self.valueless += list(map(_value, hits)).count(None)
+        self.exact = self.exact and all(map(_exact, hits))
         self._sample(hits[:SAMPLE], hits[-SAMPLE:])
 
     def merge(self, other: Content) -> None:
         """Add what another content tells."""
         self.count += other.count
-        for member, theirs in other.members.items():
+        self._add(other.members)
+        self.exact = self.exact and other.exact
+        self.valueless += other.valueless
+        self._sample(other.earliest, other.latest)
+
+    def _add(self, members: Mapping[str, MemberSpread]) -> None:
+        for member, theirs in members.items():
             ours = self.members.get(member)
             if ours is None:
                 self.members[member] = MemberSpread(theirs.first, theirs.last, theirs.count)
             else:
                 ours.first, ours.last = min(ours.first, theirs.first), max(ours.last, theirs.last)
                 ours.count += theirs.count
-        self.exact = self.exact and other.exact
-        self.valueless += other.valueless
-        self._sample(other.earliest, other.latest)
 
     def spread(self) -> list[tuple[str, MemberSpread]]:
         """Members in the order in which they were hit."""

@@ -11,6 +11,7 @@ from pipeline.correlate.correlation import NUMERIC, TEMPORAL, Clause, Comparison
 from pipeline.correlate.timespan import parse_timespan
 from schemas.errors import RuleError
 from schemas.rule_document import RuleDocument
+from schemas.suggest import did_you_mean
 
 KEYS: Final = ("type", "rules", "group-by", "timespan", "condition", "aliases", "generate")
 KINDS: Final = (*get_args(Kind), "value_median")
@@ -46,9 +47,8 @@ def read_correlation(document: RuleDocument) -> Block:
         raise RuleError(document.where("correlation"), "not a block", got=block, expected="keys and values")
     for key in block:
         if key not in KEYS:
-            raise RuleError(
-                document.where("correlation", key), "unknown key in `correlation`", got=key, expected=", ".join(KEYS)
-            )
+            where, hint = document.where("correlation", key), did_you_mean(key, KEYS)
+            raise RuleError(where, "unknown key in `correlation`", got=key, expected=", ".join(KEYS), hint=hint)
     return _Reader(document, block).read()._replace(generate=_generate(document, block))
 
 
@@ -72,7 +72,8 @@ class _Reader:
     def read(self) -> Block:
         named: Any = self._block.get("type")
         if named not in KINDS:
-            raise self._error("not a correlation type", "type", got=named, expected=", ".join(KINDS))
+            hint = did_you_mean(str(named), KINDS)
+            raise self._error("not a correlation type", "type", got=named, expected=", ".join(KINDS), hint=hint)
         kind: Kind = "value_percentile" if named == "value_median" else named
         condition = self._block.get("condition")
         rules = self._rules(condition)
@@ -100,8 +101,10 @@ class _Reader:
     def _where(self, *keys: str | int) -> str:
         return self._document.where("correlation", *keys)
 
-    def _error(self, what: str, *keys: str, got: object = None, expected: str | None = None) -> RuleError:
-        return RuleError(self._where(*keys), what, got=got, expected=expected)
+    def _error(
+        self, what: str, *keys: str, got: object = None, expected: str | None = None, hint: str | None = None
+    ) -> RuleError:
+        return RuleError(self._where(*keys), what, got=got, expected=expected, hint=hint)
 
     def _names(self, key: str, most: int) -> tuple[str, ...]:
         value = self._block.get(key)
@@ -129,8 +132,10 @@ class _Reader:
     def _comparisons(self, condition: dict[str, Any], kind: Kind, references: int) -> tuple[Comparison, ...]:
         for key in condition:
             if key not in (*OPERATORS, "field", "percentile"):
-                expected = ", ".join((*OPERATORS, "field", "percentile"))
-                raise self._error("unknown key in `condition`", "condition", key, got=key, expected=expected)
+                known = (*OPERATORS, "field", "percentile")
+                hint = did_you_mean(key, known)
+                told = "unknown key in `condition`"
+                raise self._error(told, "condition", key, got=key, expected=", ".join(known), hint=hint)
         found = []
         for op in OPERATORS:
             if op in condition:

@@ -7,6 +7,7 @@ federation:
   nonnegative: true             value_sum only: values are never negative, so it may alert on arrival
   share: {k: 3, tlp: amber}     under which conditions the finding may be shared
   alert: true                   alert by itself, though another correlation refers to it
+  enabled: false                checked and tested, but left out of every pack; the description says why
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from pipeline.correlate.timespan import parse_timespan
 from schemas.errors import RuleError
 from schemas.member import MemberRegistry
 from schemas.rule_document import RuleDocument
+from schemas.suggest import did_you_mean
 
-KEYS: Final = ("min_organizations", "suppress", "weight", "nonnegative", "share", "alert")
+KEYS: Final = ("min_organizations", "suppress", "weight", "nonnegative", "share", "alert", "enabled")
 THINNING_PARTS: Final = 16
 """`suppress` is at least this part of the timespan: hits of a flooded group are thinned in buckets of that width."""
 
@@ -52,6 +54,7 @@ def read_federation(document: RuleDocument, kind: Kind, timespan: int, registry:
     block = document.data.get("federation", {})
     if not isinstance(block, dict):
         raise RuleError(document.where("federation"), "not a block", got=block, expected="keys and values")
+    is_enabled(document)
     for key in block:
         where = document.where("federation", key)
         if key == "settle_after":
@@ -59,7 +62,8 @@ def read_federation(document: RuleDocument, kind: Kind, timespan: int, registry:
                 where, "`settle_after` is not supported yet", hint="leave it out: the rule settles with all others"
             )
         if key not in KEYS:
-            raise RuleError(where, "unknown key in `federation`", got=key, expected=", ".join(KEYS))
+            hint = did_you_mean(key, KEYS)
+            raise RuleError(where, "unknown key in `federation`", got=key, expected=", ".join(KEYS), hint=hint)
     return Federation(
         suppress=_suppress(document, block, timespan),
         min_organizations=_min_organizations(document, block, registry),
@@ -114,6 +118,20 @@ def _nonnegative(document: RuleDocument, block: Mapping[str, Any], kind: Kind) -
     if nonnegative and kind != "value_sum":
         raise RuleError(where, f"`nonnegative` means nothing for {kind}", expected="value_sum")
     return nonnegative
+
+
+def is_enabled(document: RuleDocument) -> bool:
+    """Whether a correlation belongs into packs: `federation: {enabled: false}` keeps it out.
+
+    Raises:
+        RuleError: neither yes nor no.
+    """
+    block = document.data.get("federation")
+    enabled = block.get("enabled", True) if isinstance(block, dict) else True
+    if type(enabled) is not bool:
+        where = document.where("federation", "enabled")
+        raise RuleError(where, "not yes or no", got=enabled, expected="true or false")
+    return enabled
 
 
 def _alert(document: RuleDocument, block: Mapping[str, Any]) -> bool | None:

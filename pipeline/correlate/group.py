@@ -6,9 +6,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from pipeline.correlate.clock import NEVER
 from pipeline.correlate.columns import Columns, Fresh
 from pipeline.correlate.content import Content
-from pipeline.correlate.correlation import Correlation
+from pipeline.correlate.correlation import NUMERIC, Correlation
 from pipeline.correlate.eager import EagerSweep, build_eager
 from pipeline.correlate.episode import Episode, Published, Superseded, merge_instants
 from pipeline.correlate.instants import Census, Instant, Referral
@@ -22,6 +23,9 @@ MAX_REWRITTEN: Final = 16
 """Superseded ids of one episode whose tombstones are rewritten when it settles; older ones stay links of a chain."""
 
 
+_NEVER_DUE: Final = 1 << 62
+REFRESH: Final = 5_000
+"""Milliseconds of the settle line between revisions that tell of nothing but more: a flood is one growing alert."""
 EVICTION_PARTS: Final = 4
 """Old hits stay for up to this part of the timespan longer than they matter."""
 
@@ -50,6 +54,7 @@ class Watch:
         self.gap = correlation.suppress
         # Nothing depends on when old hits go: several at a time cost less.
         self.slack = 1 + correlation.timespan // EVICTION_PARTS
+        self.refresh = REFRESH
         self.waiting = Waiting(correlation, groups)
         self.alerts = correlation.alerts
         self.referrals = referrals
@@ -100,6 +105,7 @@ class Group:
     """
 
     __slots__ = (
+        "_asleep",
         "_census",
         "_eager",
         "cells",
@@ -115,7 +121,8 @@ class Group:
     def __init__(self, watch: Watch, key: tuple[str, ...]) -> None:
         self.watch = watch
         self.key = key
-        self.columns = Columns()
+        self.columns = Columns(numeric=watch.correlation.kind in NUMERIC)
+        self._asleep = True
         self.episodes: list[Episode] = []
         self.cells: dict[int, Content] = {}
         self.thin_above = watch.thinning.above
@@ -133,7 +140,13 @@ class Group:
 
     def feed(self, hits: list[Hit]) -> Step:
         """Take hits in, none before the settle line; what is new, and what there is to say at once."""
-        fresh = self.columns.insert(hits)
+        if self._asleep and len(hits) == 1 and self.columns.push(hits[0]):
+            # Most hits: no window is looked at, and nothing was said.
+            if not self.watch.waiting.over(self.columns):
+                return NOTHING
+            fresh: Fresh | None = Fresh(hits, [], NEVER, replaced=False)
+        else:
+            fresh = self.columns.insert(hits)
         if fresh is None:
             return NOTHING
         if self._census is not None and fresh.late:
@@ -157,6 +170,7 @@ class Group:
     def _wake(self) -> None:
         """From now on the condition may hold, and windows are looked at."""
         watch = self.watch
+        self._asleep = False
         if watch.eager:
             self._eager = build_eager(watch.correlation, watch.groups, referred=bool(watch.referrals))
         elif self.settling is None:
@@ -218,18 +232,17 @@ class Group:
 
     def deadline(self, settled: int) -> int | None:
         """The first settle line at which there is something to do; None if there never is."""
-        due = []
-        if self.columns.times:
-            due.append(self.columns.times[0] + self.watch.timespan + self.watch.slack)
+        watch, times = self.watch, self.columns.times
+        due = times[0] + watch.timespan + watch.slack if times else _NEVER_DUE
         if self.episodes:
-            due.append(self.episodes[0].last + self.watch.gap + 1)
+            due = min(due, self.episodes[0].last + watch.gap + 1)
         if self.cells:
-            due.append((min(self.cells) + 1) * self.watch.thinning.width + self.watch.timespan)
+            due = min(due, (min(self.cells) + 1) * watch.thinning.width + watch.timespan)
         if self.settling is not None:
             following = self.settling.next_due(self.columns, settled)
             if following is not None:
-                due.append(following + 1)
-        return min(due, default=None)
+                due = min(due, following + 1)
+        return None if due == _NEVER_DUE else due
 
     def _news(self, earliest: int) -> list[Revision]:
         """Revisions of the episodes that something at `earliest` or later can have changed."""

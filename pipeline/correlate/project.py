@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import Literal, NamedTuple
+from functools import lru_cache
+from typing import Final, Literal, NamedTuple
 
 from pipeline.correlate.correlation import NUMERIC, Correlation
 from pipeline.correlate.identity import stable_number
-from pipeline.correlate.values import MAX_VALUES, distinct_texts, fan_out, fixed_point
+from pipeline.correlate.values import MAX_VALUES, distinct_texts, fan_out, fixed_point, single_texts
 from schemas.event import Event, Value
 from schemas.hit import SHARDS, GroupHit, Hit
+
+REMEMBERED: Final = 1 << 16
+"""Hashes of groups and values that a worker remembers."""
 
 Reason = Literal["missing_group_key", "excess_values", "not_a_number", "negative_value", "bad_weight"]
 Values = tuple[int | None, ...]
@@ -119,8 +123,13 @@ class _Projection:
     def _places(self, event: Event, aliases: dict[str, str]) -> list[tuple[tuple[str, ...], int | None]]:
         """Every (group, value) of the event, field names taken through the aliases of one reference."""
         fields = event.fields
-        names = [aliases.get(name, name) for name in self._correlation.group_by]
-        fanned = fan_out([fields.get(name) for name in names])
+        group_by = self._correlation.group_by
+        names = [aliases.get(name, name) for name in group_by] if aliases else group_by
+        held = [fields.get(name) for name in names]
+        single = single_texts(held)
+        if single is not None:
+            return [(single, value) for value in self._values(event, aliases)]
+        fanned = fan_out(held)
         if fanned is None:
             missing = next(name for name in names if not distinct_texts(fields.get(name)))
             self._drop("missing_group_key", missing, event)
@@ -137,12 +146,16 @@ class _Projection:
         names = [aliases.get(name, name) for name in correlation.values]
         if correlation.kind in NUMERIC:
             return self._numbers(event, names[0])
-        fanned = fan_out([event.fields.get(name) for name in names])
+        held = [event.fields.get(name) for name in names]
+        single = single_texts(held)
+        if single is not None:
+            return (_counted(*single),)
+        fanned = fan_out(held)
         if fanned is None:
             return (None,)
         if fanned.excess:
             self._drop("excess_values", names[0], event, fanned.excess)
-        return tuple(stable_number(*texts, bits=63) for texts in fanned.combinations)
+        return tuple(_counted(*texts) for texts in fanned.combinations)
 
     def _numbers(self, event: Event, name: str) -> Values:
         value: Value = event.fields.get(name)
@@ -185,8 +198,19 @@ def hit_id(event: Event) -> int:
 def shard_of(correlation: Correlation, group: tuple[str, ...]) -> int:
     """The shard in which a group of a correlation lives: with those that it becomes a hit of, if there are any."""
     if correlation.family:
-        return stable_number(correlation.family, *(group[position] for position in correlation.family_key)) % SHARDS
-    return stable_number(correlation.id, *group) % SHARDS
+        return _shard(correlation.family, *(group[position] for position in correlation.family_key))
+    return _shard(correlation.id, *group)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _shard(*parts: str) -> int:
+    return stable_number(*parts) % SHARDS
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _counted(*texts: str) -> int:
+    """What `value_count` compares of a value."""
+    return stable_number(*texts, bits=63)
 
 
 def _single(value: Value) -> str | int | float | bool | None:

@@ -16,9 +16,12 @@ from schemas.alert import Level
 from schemas.errors import RuleError
 from schemas.member import MemberRegistry
 from schemas.rule_document import RuleDocument
+from schemas.suggest import did_you_mean
 
 __all__ = ["Correlation", "compile_correlations"]
 
+MOST_COUNTED: Final = 10_000
+"""Events or values that a rule may ask for in one window; of a flooded group some 32 times as many are held."""
 LEVELS: Final = get_args(Level)
 
 
@@ -106,6 +109,7 @@ def _compile(document: RuleDocument, block: Block, known: _Known, federation: Fe
     )
     _check_organizations(document, correlation, known.compiled)
     _check_numbers(document, correlation, known.compiled)
+    _check_count(document, correlation)
     check_carried(document, correlation, known.compiled)
     return correlation
 
@@ -137,6 +141,7 @@ def _references(document: RuleDocument, block: Block, known: _Known) -> tuple[Re
                 "refers to a rule that is not here",
                 got=rule,
                 expected="id or name of a detection or correlation",
+                hint=did_you_mean(rule, [*known.detections, *known.correlations]),
             )
         if rule not in known.detections and target not in known.compiled:
             raise TooFewGroups(
@@ -166,6 +171,19 @@ def _check_organizations(document: RuleDocument, correlation: Correlation, compi
     links = min((len(clause.present) for clause in correlation.clauses), default=correlation.least)
     if least > links:
         raise RuleError(where, "more corporate groups than the chain has links", got=least, expected=f"at most {links}")
+
+
+def _check_count(document: RuleDocument, correlation: Correlation) -> None:
+    """A group must hold what it counts."""
+    counts = correlation.kind in ("event_count", "value_count") and not correlation.weight
+    if counts and correlation.least > MOST_COUNTED:
+        raise RuleError(
+            document.where("correlation", "condition"),
+            "more than one group can hold",
+            got=correlation.least,
+            expected=f"at most {MOST_COUNTED:,}",
+            hint="let the members roll events up, and name the field with their number in `federation.weight`",
+        )
 
 
 def _check_numbers(document: RuleDocument, correlation: Correlation, compiled: Mapping[str, Correlation]) -> None:

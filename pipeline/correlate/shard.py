@@ -27,9 +27,7 @@ from schemas.member import MemberRegistry
 
 __all__ = ["Counters", "Shard", "Store"]
 
-REFRESH: Final = 5_000
-"""Milliseconds of the settle line after which grown alerts are published again: a flood is one growing alert."""
-JOURNAL: Final = 32_768
+JOURNAL: Final = 65_536
 """Hits in the journal, and one for each entry, at which changed groups are written and it begins anew."""
 
 _Waiting = list[dict[Place, list[Hit]]]
@@ -98,10 +96,10 @@ class Shard:
         self._store = ShardStore(store)
         self._journal = limits.journal
         self._due: list[list[tuple[int, Place]]] = [[] for _ in range(1 + max(self._ranks.values(), default=0))]
-        self._pending: set[Place] = set()
+        self._pending: dict[int, set[Place]] = {}
         summary = self._store.summary()
         known = summary or Summary()
-        self._line, self._refreshed = known.line, known.refreshed
+        self._line = known.line
         self._timetable = Timetable(store, known.chunks)
         self._living = LivingGroups(
             self._watches,
@@ -166,7 +164,7 @@ class Shard:
                 timers = ((time, place, self._living.by_place.get(place)) for time, place in due)
                 self._due[rank] = [(time, place) for time, place, one in timers if one and one.timer == time]
                 heapify(self._due[rank])
-        self._summary.line, self._summary.refreshed = self._line, self._refreshed
+        self._summary.line = self._line
         self._summary.fingerprints = self._fingerprints
         self._summary.chunks = self._timetable.save()
         self._store.begin(self._summary)
@@ -217,8 +215,9 @@ class Shard:
             if len(group.columns.times) >= group.thin_above:
                 self.counters.thinned_hits += group.thin()
             if group.pending:
-                self._pending.add(place)
-            if living.timer is None or step is not NOTHING or group.settling:
+                self._await_refresh(place, group)
+            timer = living.timer
+            if timer is None or step is not NOTHING or (group.settling is not None and hits[0].time < timer):
                 self._arm(place, living, settled)
         return alerts
 
@@ -245,7 +244,7 @@ class Shard:
                 living.changed = True
                 place = living.group.watch.correlation.id, living.group.key
                 if living.group.pending:
-                    self._pending.add(place)
+                    self._await_refresh(place, living.group)
                 self._arm(place, living, settled)
         alerts: list[Alert] = []
         waiting = self._by_rank({})
@@ -253,10 +252,13 @@ class Shard:
             # What became final below is not too late here: nothing of this rank has moved on yet.
             alerts += self._take(waiting, rank, settled, created)
             alerts += self._move(rank, settled, line, waiting, created)
-        if line - self._refreshed >= REFRESH:
-            self._refreshed = line
-            alerts += self._refresh(created)
+        for interval in sorted(self._pending):
+            if line // interval > settled // interval:
+                alerts += self._refresh(self._pending.pop(interval), created)
         return alerts
+
+    def _await_refresh(self, place: Place, group: Group) -> None:
+        self._pending.setdefault(group.watch.refresh, set()).add(place)
 
     def _move(self, rank: int, settled: int, line: int, waiting: _Waiting, created: int | None) -> list[Alert]:
         """Move the groups of one rank that are due."""
@@ -278,14 +280,13 @@ class Shard:
                 self._arm(place, living, line)
         return alerts
 
-    def _refresh(self, created: int | None) -> list[Alert]:
+    def _refresh(self, places: set[Place], created: int | None) -> list[Alert]:
         alerts: list[Alert] = []
-        for place in sorted(self._pending):
+        for place in sorted(places):
             living = self._living.by_place.get(place)
             if living is not None and living.group.pending:
                 living.changed = True
                 alerts += self._written(living.group, living.group.refresh(), created)
-        self._pending.clear()
         return alerts
 
     def _written(self, group: Group, revisions: Sequence[Revision], created: int | None) -> list[Alert]:

@@ -56,8 +56,6 @@ class Summary(msgspec.Struct, array_like=True):
     version: int = FORMAT
     line: int = NEVER
     """The settle line, ms."""
-    refreshed: int = NEVER
-    """The settle line at which grown alerts were last published."""
     journal: int = 0
     """Number of the journal's first entry."""
     fingerprints: dict[str, str] = {}

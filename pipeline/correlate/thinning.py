@@ -3,15 +3,19 @@
 Time is cut into buckets of a 16th of the timespan. A window cuts a bucket from one side only. So for conditions that
 ask for so many events, values or references, it is enough to keep, from both ends of each bucket, as much as the
 condition asks for: **the alerts stay the same, and only their counts become estimates** (a repeat of a dropped hit
-counts again). For the other types a sample is kept, the hits of lowest hash and the first and last of each member and
-set of references: **the alerts themselves become estimates.** Both are marked `exact: false` in the alert.
+counts again). A weighted count may ask for more than can be held: then what is kept of a bucket takes over the weight
+of its neighbours, and a window is right but for the buckets at its ends. For the other types a sample is kept, the hits
+of lowest hash and the first and last of each member and set of references: **the alerts themselves become estimates.**
+All are marked `exact: false` in the alert.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
+
+import msgspec
 
 from pipeline.correlate.columns import Columns
 from pipeline.correlate.content import Content
@@ -45,6 +49,8 @@ class Thinning:
         counts = correlation.eager and correlation.kind in ("event_count", "value_count", "temporal")
         # Whoever refers to the rule counts its satisfied times, and thinning leaves only the first and last of many.
         self._lossless = counts and not referred
+        asked = len(correlation.references) if correlation.kind == "temporal" else correlation.least
+        self._most = 0 if correlation.weight else 2 * (asked + correlation.min_organizations)
 
     def thin(self, columns: Columns, cells: dict[int, Content]) -> bool:
         """Drop what need not be kept and count it in the cell of its bucket; whether anything was dropped.
@@ -57,9 +63,17 @@ class Thinning:
         quota = max(LEAST_SAMPLE, self.above // 2 // max(1, len(buckets)))
         kept: list[Hit] = []
         for bucket, hits in buckets:
+            if len(hits) <= (self._most if self._lossless else quota):  # all would be kept
+                kept += hits
+                continue
             wanted = self._deciding(hits) if self._lossless else _sample(hits, quota)
             wanted |= {0, len(hits) - 1}
-            kept += [hits[index] for index in sorted(wanted)]
+            if self._correlation.weight and len(wanted) > quota:
+                # So much is asked for that no group can hold it: what is kept stands for its neighbours.
+                wanted = _sample(hits, quota) | {0, len(hits) - 1}
+                kept += _standing_for(hits, sorted(wanted))
+            else:
+                kept += [hits[index] for index in sorted(wanted)]
             dropped = [hit for index, hit in enumerate(hits) if index not in wanted]
             if dropped:
                 cell = cells.setdefault(bucket, Content(exact=False))
@@ -89,7 +103,8 @@ class Thinning:
 
     def _needed(self, hits: Sequence[Hit]) -> list[int]:
         """Positions of hits, from the start, until as much was seen as the condition can ask for."""
-        correlation = self._correlation
+        correlation, least = self._correlation, self._correlation.least
+        everything, spread = (1 << len(correlation.references)) - 1, correlation.min_organizations
         needed: list[int] = []
         weight, mask = 0, 0
         values: set[Scalar] = set()
@@ -97,22 +112,33 @@ class Thinning:
         for index, hit in enumerate(hits):
             wanted = False
             if correlation.kind == "event_count":
-                wanted = weight < correlation.least
+                wanted = weight < least
                 weight += hit.weight
+                seen = weight >= least
             elif correlation.kind == "value_count":
-                wanted = hit.value is not None and hit.value not in values and len(values) < correlation.least
+                wanted = hit.value is not None and hit.value not in values
                 if wanted:
                     values.add(hit.value)
+                seen = len(values) >= least
             else:
                 wanted = hit.mask & ~mask != 0
                 mask |= hit.mask
-            hit_groups = {self._groups.get(member, member) for member in hit.members}
-            if len(organizations) < correlation.min_organizations and not hit_groups <= organizations:
-                organizations |= hit_groups
-                wanted = True
+                seen = mask == everything
+            if len(organizations) < spread:
+                groups = {self._groups.get(member, member) for member in hit.members}
+                wanted = wanted or not groups <= organizations
+                organizations |= groups
             if wanted:
                 needed.append(index)
+            if seen and len(organizations) >= spread:
+                break
         return needed
+
+
+def _standing_for(hits: Sequence[Hit], kept: Sequence[int]) -> Iterator[Hit]:
+    """The hits at these positions, each with the weight of those dropped after it; the first is one of them."""
+    for index, following in zip(kept, [*kept[1:], len(hits)], strict=True):
+        yield msgspec.structs.replace(hits[index], weight=sum(hit.weight for hit in hits[index:following]))
 
 
 def _sample(hits: Sequence[Hit], quota: int) -> set[int]:

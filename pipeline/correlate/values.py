@@ -53,6 +53,23 @@ def canonical_text(value: Scalar) -> str | None:
     return text
 
 
+def single_texts(values: Sequence[Value]) -> tuple[str, ...] | None:
+    """The canonical texts of fields that all hold one text, as most do; None if any holds something else.
+
+    >>> single_texts(["A", "b"]), single_texts(["a", 5]), single_texts(["-"])
+    (('a', 'b'), None, None)
+    """
+    texts = []
+    for value in values:
+        if not isinstance(value, str):
+            return None
+        text = canonical_text(value) if len(value) > MAX_TEXT else value.casefold()
+        if text is None or text in _MISSING or len(text) > MAX_TEXT:
+            return None
+        texts.append(text)
+    return tuple(texts)
+
+
 def distinct_texts(value: Value) -> list[str]:
     """The distinct canonical texts of a field, an array's elements each; empty if the field is missing."""
     if not isinstance(value, tuple):

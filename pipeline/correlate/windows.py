@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from typing import TypeVar
 
 from pipeline.correlate.correlation import Clause, Comparison
@@ -63,25 +64,32 @@ class Presence(Evaluator):
         self._passes = count_test(comparisons)
         self._clauses = clauses
         self.counts = [0] * references
+        self._present = 0
 
     def add(self, time: int, hit: Hit) -> None:  # noqa: ARG002
         """A hit enters."""
+        counts = self.counts
         for position in positions_of(hit.mask):
-            self.counts[position] += 1
+            if not counts[position]:
+                self._present += 1
+            counts[position] += 1
 
     def remove(self, time: int, hit: Hit) -> None:  # noqa: ARG002
         """A hit leaves."""
+        counts = self.counts
         for position in positions_of(hit.mask):
-            self.counts[position] -= 1
+            counts[position] -= 1
+            if not counts[position]:
+                self._present -= 1
 
     def holds(self, time: int) -> bool:  # noqa: ARG002
         """Whether enough references are present, or those of some clause."""
-        counts = self.counts
         if self._clauses:
+            counts = self.counts
             return any(
                 not clause.absent and all(counts[position] for position in clause.present) for clause in self._clauses
             )
-        return self._passes(sum(1 for count in counts if count))
+        return self._passes(self._present)
 
     def holds_at_deadline(self, time: int, mask: int) -> bool:  # noqa: ARG002
         """Whether a clause that these hits began is present, and what it forbids stayed away."""
@@ -186,9 +194,10 @@ class Spread(Evaluator):
         return len(self._hit) >= self._least and self._inner.holds_at_deadline(time, mask)
 
 
-def positions_of(mask: int) -> list[int]:
+@lru_cache(maxsize=4096)
+def positions_of(mask: int) -> tuple[int, ...]:
     """The positions of the bits that are set, ascending."""
-    return [position for position in range(mask.bit_length()) if mask >> position & 1]
+    return tuple(position for position in range(mask.bit_length()) if mask >> position & 1)
 
 
 def _take(counts: dict[Key, int], key: Key) -> None:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from sigma.exceptions import SigmaError
-from sigma.processing.pipeline import ProcessingPipeline
-from sigma.rule import SigmaRule
-
 from pipeline.detect.filters import Filter, apply_filters, compile_filter, logsource_of
-from pipeline.detect.lower import lower_rule
-from pipeline.detect.parse import parse_rule
-from pipeline.detect.placeholders import Placeholders, fill_placeholders
+from pipeline.detect.placeholders import Placeholders
 from pipeline.detect.plan import DetectionPlan
+from pipeline.detect.taxonomy import Taxonomy, lower_document
 from schemas.errors import RuleError
 from schemas.rule_document import RuleDocument
 
 Progress = Callable[[int, int], None]
 """Called with how many documents are done, and of how many."""
+Place = tuple[Path, int]
+"""File and first line of a document."""
 
 
 class Compiled(NamedTuple):
@@ -32,8 +30,9 @@ def compile_detections(
     documents: Sequence[RuleDocument],
     *,
     placeholders: Placeholders | None = None,
-    fields: ProcessingPipeline | None = None,
+    taxonomy: Taxonomy = "sigma",
     on_progress: Progress | None = None,
+    known: dict[Place, DetectionPlan] | None = None,
 ) -> Compiled:
     """Compile every detection among the documents, with the filters among them; correlations are left to others.
 
@@ -42,9 +41,11 @@ def compile_detections(
     Args:
         documents: what `load_documents` gave.
         placeholders: values for `expand`.
-        fields: a pySigma processing pipeline that maps field names.
+        taxonomy: the field names that events have; rules of Sigma's are mapped for others.
         on_progress: told after every document.
+        known: plans that were compiled before, each without filters; what is compiled now is added.
     """
+    known = {} if known is None else known
     wanted = [document for document in documents if document.kind != "correlation"]
     plans: dict[str, DetectionPlan] = {}
     filters: list[Filter] = []
@@ -52,9 +53,12 @@ def compile_detections(
     for done, document in enumerate(wanted, 1):
         try:
             if document.kind == "filter":
-                filters.append(compile_filter(document, placeholders or {}, fields))
+                filters.append(compile_filter(document, placeholders or {}, taxonomy))
             else:
-                _add(compile_detection(document, placeholders or {}, fields), plans, document)
+                place = document.path, document.line
+                if place not in known:
+                    known[place] = compile_detection(document, placeholders or {}, taxonomy)
+                _add(known[place], plans, document)
         except RuleError as problem:
             problems.append(problem)
         if on_progress:
@@ -77,25 +81,19 @@ def _add(plan: DetectionPlan, plans: dict[str, DetectionPlan], document: RuleDoc
 
 
 def compile_detection(
-    document: RuleDocument, placeholders: Placeholders, fields: ProcessingPipeline | None = None
+    document: RuleDocument, placeholders: Placeholders, taxonomy: Taxonomy = "sigma"
 ) -> DetectionPlan:
     """Compile one detection.
 
     Raises:
         RuleError: `file:line`: what cannot be honoured.
     """
-    rule = parse_rule(document)
-    for detection in rule.detection.detections.values():
-        fill_placeholders(detection, placeholders)
-    # The log source is the rule's own: a pipeline may rewrite it for a backend's tables.
-    logsource = logsource_of(rule.logsource)
-    if fields is not None:
-        _map_fields(rule, fields, document)
+    rule, expression = lower_document(document, placeholders, taxonomy)
     return DetectionPlan(
         id=str(rule.id or document.id),
         title=rule.title,
-        logsource=logsource,
-        expression=lower_rule(rule),
+        logsource=logsource_of(rule.logsource),
+        expression=expression,
         name=rule.name or "",
         level=rule.level.name.lower() if rule.level else "medium",
         status=rule.status.name.lower() if rule.status else "",
@@ -108,13 +106,6 @@ def compile_detection(
         alerts=_alerts(document),
         source=f"{document.path.name}:{document.line}",
     )
-
-
-def _map_fields(rule: SigmaRule, fields: ProcessingPipeline, document: RuleDocument) -> None:
-    try:
-        fields.apply(rule)
-    except SigmaError as error:
-        raise RuleError(document.where("detection"), f"the field mapping refuses it: {error}") from error
 
 
 def _alerts(document: RuleDocument) -> bool:

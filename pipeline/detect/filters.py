@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import msgspec
-from sigma.processing.pipeline import ProcessingPipeline
 
-from pipeline.detect.lower import lower_rule
-from pipeline.detect.parse import parse_rule
-from pipeline.detect.placeholders import Placeholders, fill_placeholders
+from pipeline.detect.placeholders import Placeholders
 from pipeline.detect.plan import AllOf, DetectionPlan, Expression, LogSource, Selection
+from pipeline.detect.taxonomy import Taxonomy, lower_document
 from schemas.errors import RuleError, printable
 from schemas.rule_document import RuleDocument
+from schemas.suggest import did_you_mean
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -30,8 +29,8 @@ class Filter(msgspec.Struct, frozen=True):
     where: str
 
 
-def compile_filter(document: RuleDocument, placeholders: Placeholders, fields: ProcessingPipeline | None) -> Filter:
-    """Read a filter document.
+def compile_filter(document: RuleDocument, placeholders: Placeholders, taxonomy: Taxonomy = "sigma") -> Filter:
+    """Read a filter document; its fields get the names of a taxonomy by the filter's own log source.
 
     Raises:
         RuleError: `file:line`: what is wrong.
@@ -43,13 +42,8 @@ def compile_filter(document: RuleDocument, placeholders: Placeholders, fields: P
         rules = () if rules.lower() == "any" else (rules,)
     elif not isinstance(rules, list) or not rules or not all(isinstance(rule, str) for rule in rules):
         raise RuleError(where, "a filter must say which rules it is for", got=rules, expected="ids, names or `any`")
-    rule = parse_rule(document, "filter")
-    for detection in rule.detection.detections.values():
-        fill_placeholders(detection, placeholders)
-    logsource = logsource_of(rule.logsource)
-    if fields is not None:
-        fields.apply(rule)
-    return Filter(document.id, logsource, lower_rule(rule), tuple(rules), where)
+    rule, expression = lower_document(document, placeholders, taxonomy, "filter")
+    return Filter(document.id, logsource_of(rule.logsource), expression, tuple(rules), where)
 
 
 def logsource_of(source: object) -> LogSource:
@@ -84,7 +78,7 @@ def _target(one: Filter, rule: str, index: dict[str, int], plans: Sequence[Detec
             "the filter names a rule that is not here",
             got=rule,
             expected="a detection",
-            hint="for a correlation, name the detections that it refers to",
+            hint=did_you_mean(rule, index) or "for a correlation, name the detections that it refers to",
         )
     if not one.logsource.covers(plans[number].logsource):
         theirs = plans[number].logsource

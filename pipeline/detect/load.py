@@ -17,10 +17,16 @@ from schemas.errors import ConfigError, RuleError
 from schemas.rule_document import RuleDocument
 
 SUFFIXES: Final = (".yml", ".yaml")
+CASES_SUFFIX: Final = ".cases.yaml"
+"""Test cases may lie beside the rules: `.yaml`, which pySigma leaves alone."""
+LISTS_SUFFIX: Final = ".lists.yaml"
+"""So may values for placeholders."""
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 MAX_NODES: Final = 100_000
 """Keys and values of one document after its aliases are followed; the largest known rule has under 5,000."""
 MAX_DEPTH: Final = 40
+HARMLESS_DEPTH: Final = 2_000
+"""Levels that libyaml composes on any stack."""
 
 _COLLECTIONS: Final = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 
@@ -74,7 +80,12 @@ def rule_files(paths: Sequence[Path]) -> list[Path]:
 
 def _is_rule_file(file: Path, root: Path) -> bool:
     hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
-    return file.suffix in SUFFIXES and not hidden and file.is_file()
+    return (
+        file.suffix in SUFFIXES
+        and not hidden
+        and not file.name.endswith((CASES_SUFFIX, LISTS_SUFFIX))
+        and file.is_file()
+    )
 
 
 def read_documents(path: Path) -> Iterator[RuleDocument]:
@@ -107,6 +118,7 @@ def documents_in(text: str, path: Path) -> Iterator[RuleDocument]:
     """
     loader: yaml.CSafeLoader | None = None
     try:
+        _check_depth(text, path)
         loader = yaml.CSafeLoader(text)
         while loader.check_node():
             node = loader.get_node()
@@ -114,12 +126,34 @@ def documents_in(text: str, path: Path) -> Iterator[RuleDocument]:
                 yield _document(path, node, loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        raise RuleError(f"{path}:{mark.line + 1 if mark else 1}", f"not YAML: {error.problem}") from error
+        # At the end of a text without a last newline libyaml counts one line more.
+        lines = f"{text} ".splitlines()
+        line = min(mark.line, len(lines) - 1) if mark else 0
+        hint = "blanks in the place of the tab" if mark and "\t" in lines[line][: mark.column + 1] else None
+        raise RuleError(f"{path}:{line + 1}", f"not YAML: {error.problem}", hint=hint) from error
     except yaml.YAMLError as error:
         raise RuleError(f"{path}:1", f"not YAML: {str(error).splitlines()[0]}") from error
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def _check_depth(text: str, path: Path) -> None:
+    """Refuse what is nested too deeply before libyaml's composer sees it: that recurses until the process crashes.
+
+    Only a text that could be so deep is looked at: a level takes a bracket, or a character of indentation.
+    """
+    if text.count("[") + text.count("{") + 2 * max(map(len, text.splitlines()), default=0) < HARMLESS_DEPTH:
+        return
+    depth = 0
+    for event in yaml.parse(text, yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH + 1:
+                where = f"{path}:{event.start_mark.line + 1 if event.start_mark else 1}"
+                raise RuleError(where, "nested too deeply", expected=f"at most {MAX_DEPTH} levels")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def _document(path: Path, node: yaml.Node, loader: yaml.CSafeLoader) -> RuleDocument:

@@ -121,11 +121,37 @@ def place_of(source: SigmaRuleLocation | None) -> str:
 
 def lower_detection(detection: SigmaDetection) -> Expression:
     """One selection: all its fields, or any of its maps."""
+    items = [item for item in detection.detection_items if isinstance(item, SigmaDetectionItem)]
+    if detection.item_linking is not ConditionAND and items == detection.detection_items and _is_one_test(items):
+        return _lower_alternatives(items)
     parts = tuple(
         lower_item(item) if isinstance(item, SigmaDetectionItem) else lower_detection(item)
         for item in detection.detection_items
     )
     return all_of(parts) if detection.item_linking is ConditionAND else any_of(parts)
+
+
+def _is_one_test(items: list[SigmaDetectionItem]) -> bool:
+    return len(items) > 1 and all(item.value == items[0].value for item in items)
+
+
+def _lower_alternatives(items: list[SigmaDetectionItem]) -> Expression:
+    """One test whose field a processing pipeline gave several names: any of them, as with the elements of an array.
+
+    Absence must hold for all: `Details: null` is not true because one of the names is absent.
+    """
+    first = items[0]
+    columns = zip(*(item.value for item in items), strict=True)
+    parts = tuple(
+        (all_of if _is_absence(first.value[number]) else any_of)(tuple(map(_lower_value, column, items)))
+        for number, column in enumerate(columns)
+    )
+    combined = all_of(parts) if first.value_linking is ConditionAND else any_of(parts)
+    return Not(combined) if first.negated else combined
+
+
+def _is_absence(value: SigmaType) -> bool:
+    return isinstance(value, SigmaNull) or (isinstance(value, SigmaExists) and not value.exists)
 
 
 def lower_item(item: SigmaDetectionItem) -> Expression:

@@ -6,18 +6,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any, Final
 
 from sigma.exceptions import SigmaError, SigmaRuleLocation, SigmaTypeError
 from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaDetections, SigmaLogSource, SigmaRule
-from sigma.types import SigmaString, SigmaType, sigma_type
+from sigma.types import SigmaNumber, SigmaString, SigmaType, sigma_type
 
 from pipeline.detect.modifiers import MODIFIERS
+from pipeline.detect.view import NATIVE_INTEGERS
 from schemas.errors import RuleError, printable
 from schemas.logsource import ATTRIBUTES
 from schemas.rule_document import RuleDocument
+from schemas.suggest import did_you_mean
 
 SCALARS: Final = (str, int, float, bool, type(None))
 TAXONOMIES: Final = ("sigma", "ecs")
@@ -34,6 +34,9 @@ def parse_rule(document: RuleDocument, section: str = "detection") -> SigmaRule:
     """
     _check_taxonomy(document)
     _check_logsource(document)
+    identity = document.data.get("id")
+    if identity is not None and not isinstance(identity, str):
+        raise RuleError(document.where("id"), "an id is a UUID", got=identity, expected="text", hint="uuidgen")
     metadata = {key: value for key, value in document.data.items() if key not in {"logsource", section}}
     try:
         attributes, _ = SigmaRule.from_dict_common_params(metadata)
@@ -63,15 +66,9 @@ def _check_logsource(document: RuleDocument) -> None:
         if attribute not in {*ATTRIBUTES, "definition"}:
             # Left out, the rule would be put to events it is not meant for.
             told = f"events have no log source attribute `{printable(attribute)}`"
-            raise RuleError(where, told, got=name, expected=expected, hint=_close(attribute, ATTRIBUTES))
+            raise RuleError(where, told, got=name, expected=expected, hint=did_you_mean(attribute, ATTRIBUTES))
         if attribute != "definition" and name is not None and (not isinstance(name, str) or not name.strip()):
             raise RuleError(where, "a log source is named by text", got=name, expected="such as windows")
-
-
-def _close(word: str, known: Iterable[str]) -> str | None:
-    """What the author may have meant, as a hint."""
-    found = get_close_matches(word.strip().lower(), list(known), n=1, cutoff=0.5)
-    return f"`{found[0]}`" if found else None
 
 
 def _detections(document: RuleDocument, section: str) -> SigmaDetections:
@@ -123,11 +120,10 @@ class _SelectionReader:
         unknown = [name for name in names if name not in MODIFIERS]
         if unknown:
             told = f"unknown modifier `{printable(unknown[0])}`"
-            close = _close(unknown[0], MODIFIERS)
+            close = did_you_mean(unknown[0], MODIFIERS)
             raise RuleError(where, told, got=key, expected=", ".join(sorted(MODIFIERS)), hint=close)
         if field != field.strip():
-            hint = f"`{printable(field.strip())}`"
-            raise RuleError(where, "a blank before or after a field's name", got=key, hint=hint)
+            raise RuleError(where, "a blank before or after a field's name", got=key, hint=printable(field.strip()))
         values = value if isinstance(value, list) else [value]
         odd = [entry for entry in values if not isinstance(entry, SCALARS)]
         if odd:
@@ -135,10 +131,7 @@ class _SelectionReader:
         if not values:
             raise RuleError(where, "an empty list matches nothing", got=key, hint="null, if the field shall be empty")
         try:
-            typed: list[SigmaType] = [
-                SigmaString.from_str(entry) if "re" in names and isinstance(entry, str) else sigma_type(entry)
-                for entry in values
-            ]
+            typed = [_typed(entry, is_regex="re" in names) for entry in values]
             modifiers = [MODIFIERS[name] for name in names]
             return SigmaDetectionItem(field or None, modifiers, typed, source=_location(self._document, *place))
         except SigmaTypeError as fault:
@@ -150,6 +143,16 @@ class _SelectionReader:
             raise RuleError(where, told, got=f"{key}: {value!r}", hint=hint) from fault
         except _PARSER_FAULTS as fault:
             raise RuleError(where, f"pySigma refuses it: {_told(fault)}", got=f"{key}: {value!r}") from fault
+
+
+def _typed(entry: Any, *, is_regex: bool) -> SigmaType:
+    if is_regex and isinstance(entry, str):
+        return SigmaString.from_str(entry)
+    value = sigma_type(entry)
+    if isinstance(value, SigmaNumber) and isinstance(entry, int):
+        # pySigma rounds integers that are no floating-point numbers: 9007199254740993 becomes ...992.
+        value.number = entry if entry in NATIVE_INTEGERS else float(entry)
+    return value
 
 
 def _location(document: RuleDocument, *place: str | int) -> SigmaRuleLocation:

@@ -14,6 +14,7 @@ import yaml
 from sigma.rule import SigmaDetection, SigmaDetectionItem
 from sigma.types import Placeholder, SigmaExpansion, SigmaRegularExpression, SigmaString, SigmaType
 
+from pipeline.detect.load import LISTS_SUFFIX
 from pipeline.detect.lower import place_of
 from schemas.errors import ConfigError, RuleError, printable
 
@@ -32,7 +33,7 @@ def load_placeholders(path: Path) -> dict[str, tuple[str, ...]]:
         data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(str(path), f"cannot read the placeholders: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(str(path), f"not YAML: {error}") from error
     if not isinstance(data, dict):
         raise ConfigError(str(path), "not placeholders", got=type(data).__name__, expected="name: [value, ...]")
@@ -43,6 +44,21 @@ def load_placeholders(path: Path) -> dict[str, tuple[str, ...]]:
             raise ConfigError(f"{path}: {name}", "not a placeholder", got=values, expected="a list of texts")
         found[name] = tuple(str(value) for value in listed)
     return found
+
+
+def with_lists(paths: Sequence[Path], given: Placeholders | None = None) -> dict[str, Sequence[str]]:
+    """The values that rule folders bring in `*.lists.yaml` files, and those given, which come first.
+
+    Raises:
+        ConfigError: a damaged list, or a name in two of them.
+    """
+    found: dict[str, Sequence[str]] = {}
+    for path in paths:
+        for file in sorted(path.rglob(f"*{LISTS_SUFFIX}")) if path.is_dir() else ():
+            for name, values in load_placeholders(file).items():
+                if found.setdefault(name, values) is not values:
+                    raise ConfigError(f"{file}: {name}", "another list has this name", expected="a name of its own")
+    return found | dict(given or {})
 
 
 def fill_placeholders(detection: SigmaDetection, placeholders: Placeholders) -> None:

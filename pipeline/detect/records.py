@@ -1,4 +1,4 @@
-"""Event files to flat fields: NDJSON, JSON arrays and concatenated objects, gzip, EVTX; a bad record is told."""
+"""Event files to flat fields: NDJSON, JSON in other layouts, text logs, EVTX, gzip; a bad record is told."""
 
 from __future__ import annotations
 
@@ -6,20 +6,28 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
 import orjson
 
-from pipeline.detect.windows import is_windows_event, plain_fields, windows_fields
+from pipeline.detect.envelopes import events_in
+from pipeline.detect.windows import event_fields
 from schemas.errors import ConfigError, EventError
-from schemas.event import MAX_FIELDS, Fields, Refused, is_flat
+from schemas.event import Fields, Refused
 
-Stream = IO[bytes] | gzip.GzipFile
+Stream = IO[bytes] | gzip.GzipFile | io.BytesIO
 
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 READ_BYTES: Final = 1024 * 1024
+MAX_BROKEN: Final = 1_000
+"""Broken records of a file that is not one object per line; each costs a look at the whole file."""
+TEXT_SUFFIXES: Final = frozenset({".log", ".raw", ".syslog", ".txt"})
+"""Files whose lines are events with the one field `message`, unless they hold JSON."""
+EVTX_HEADER_BYTES: Final = 4096
+EVTX_CHUNK_BYTES: Final = 65_536
+_UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Record(NamedTuple):
@@ -31,41 +39,81 @@ class Record(NamedTuple):
     problem: str = ""
 
 
+Found = tuple[Fields | None, str]
+"""A record's fields, or None and the problem."""
+
+
 def read_file(path: Path) -> Iterator[Record]:
-    """The records of one file, by its name: `.evtx`, `.gz`, else JSON in whichever layout.
+    """The records of one file, by its name: `.evtx`, `.log` and the like, `.gz` of them, else JSON in whichever layout.
 
     Raises:
         ConfigError: no such file, or EVTX without the `evtx` package.
         EventError: the file's container is damaged (gzip, EVTX).
     """
     if path.suffix.lower() == ".evtx":
-        yield from _read_evtx(path)
+        yield from _numbered(_read_evtx(path))
         return
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    packed = suffixes[-1:] == [".gz"]
+    text = not TEXT_SUFFIXES.isdisjoint(suffixes[-2:-1] if packed else suffixes[-1:])
     try:
-        if path.suffix.lower() == ".gz":
-            with gzip.open(path) as packed, io.BufferedReader(packed, READ_BYTES) as stream:
-                yield from read_stream(stream)
+        if packed:
+            with gzip.open(path) as unpacked, io.BufferedReader(unpacked, READ_BYTES) as stream:
+                yield from read_stream(stream, text=text)
         else:
             with path.open("rb", READ_BYTES) as stream:
-                yield from read_stream(stream)
+                yield from read_stream(stream, text=text)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise EventError(str(path), f"damaged gzip: {error}") from error
     except OSError as error:
         raise ConfigError(str(path), f"cannot read: {error.strerror or error}") from error
 
 
-def read_stream(stream: Stream) -> Iterator[Record]:
-    """The records of a byte stream: one object per line, an array, or objects one after the other."""
+def read_stream(stream: Stream, *, text: bool = False) -> Iterator[Record]:
+    """The records of a byte stream: one object per line, an array, or objects one after the other.
+
+    Args:
+        stream: UTF-8, or UTF-16 with its mark.
+        text: lines that are not JSON are events with the field `message`.
+    """
+    return _numbered(_read(stream, text=text))
+
+
+def _numbered(found: Iterator[Found]) -> Iterator[Record]:
+    return (Record(number, fields, problem) for number, (fields, problem) in enumerate(found, 1))
+
+
+def _read(stream: Stream, *, text: bool) -> Iterator[Found]:
     first = b""
     while not first.strip():
         first = stream.readline(MAX_LINE_BYTES)
         if not first:
             return
+    if first.startswith(_UTF16_MARKS):
+        # What a redirection in PowerShell writes.
+        first, stream = b"", io.BytesIO((first + stream.read()).decode("utf-16", "replace").encode())
+        first = stream.readline(MAX_LINE_BYTES)
     first = first.removeprefix(b"\xef\xbb\xbf")
-    if _is_object(first):
-        yield from _read_lines(first, stream)
+    if text and not _begins_json(first):
+        yield from _read_lines(first, stream, _text_line)
+    elif _is_object(first) or first.lstrip()[:1] not in {b"{", b"["}:
+        yield from _read_lines(first, stream, _read_line)
     else:
         yield from _read_text((first + stream.read()).decode("utf-8", "replace"))
+
+
+def _begins_json(line: bytes) -> bool:
+    """`[` alone may also begin a web server's line: `[Tue Nov 24 ...] [error] ...`."""
+    stripped = line.strip()
+    return stripped[:1] == b"{" or stripped in {b"[", b"[{"} or (stripped[:1] == b"[" and _is_json(stripped))
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _is_object(line: bytes) -> bool:
@@ -75,28 +123,16 @@ def _is_object(line: bytes) -> bool:
         return False
 
 
-def _read_lines(first: bytes, stream: Stream) -> Iterator[Record]:
-    number, line = 0, first
-    loads, read = orjson.loads, stream.readline
+def _read_lines(first: bytes, stream: Stream, read: Callable[[bytes], Iterable[Found]]) -> Iterator[Found]:
+    line = first
     while line:
-        if line.isspace():
-            line = read(MAX_LINE_BYTES)
-            continue
-        number += 1
-        if len(line) >= MAX_LINE_BYTES and not line.endswith(b"\n"):
-            yield Record(number, None, f"longer than {MAX_LINE_BYTES} bytes")
-            _skip_line(stream)
-        else:
-            try:
-                data = loads(line)
-            except orjson.JSONDecodeError as error:
-                yield Record(number, None, f"not JSON: {error}")
+        if line.strip():
+            if len(line) >= MAX_LINE_BYTES and not line.endswith(b"\n"):
+                yield None, f"longer than {MAX_LINE_BYTES} bytes"
+                _skip_line(stream)
             else:
-                if type(data) is dict and len(data) <= MAX_FIELDS and is_flat(line):
-                    yield Record(number, data)
-                else:
-                    yield _record(number, data)
-        line = read(MAX_LINE_BYTES)
+                yield from read(line)
+        line = stream.readline(MAX_LINE_BYTES)
 
 
 def _skip_line(stream: Stream) -> None:
@@ -104,22 +140,36 @@ def _skip_line(stream: Stream) -> None:
         pass
 
 
-def _read_text(text: str) -> Iterator[Record]:
+def _read_line(line: bytes) -> Iterable[Found]:
+    try:
+        data = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return ((None, f"not JSON: {error}"),)
+    return map(_fields_of, events_in(data))
+
+
+def _text_line(line: bytes) -> Iterable[Found]:
+    return (({"message": line.decode("utf-8", "replace").rstrip("\r\n")}, ""),)
+
+
+def _read_text(text: str) -> Iterator[Found]:
     """An array, or objects one after the other; after a bad one reading goes on at the next line that begins one."""
     decoder = json.JSONDecoder()
-    number = place = 0
+    place = broken = 0
     while (place := _next_value(text, place)) < len(text):
         try:
             value, place = decoder.raw_decode(text, place)
-        except (json.JSONDecodeError, RecursionError) as error:
-            number += 1
-            yield Record(number, None, f"not JSON: {error}")
+        except (ValueError, RecursionError) as error:
+            broken += 1
+            yield None, f"not JSON: {error}"
+            if broken >= MAX_BROKEN:
+                yield None, f"the rest is not read after {MAX_BROKEN} records that are not JSON"
+                return
             resumed = text.find("\n{", place + 1)
             place = len(text) if resumed < 0 else resumed + 1
             continue
         for item in value if isinstance(value, list) else [value]:
-            number += 1
-            yield _record(number, item)
+            yield from map(_fields_of, events_in(item))
 
 
 def _next_value(text: str, place: int) -> int:
@@ -128,18 +178,18 @@ def _next_value(text: str, place: int) -> int:
     return place
 
 
-def _record(number: int, data: Any) -> Record:
+def _fields_of(data: Any) -> Found:
     if not isinstance(data, dict):
-        return Record(number, None, f"not an object but a JSON {type(data).__name__}")
+        return None, f"not an object but a JSON {type(data).__name__}"
     try:
-        return Record(number, windows_fields(data) if is_windows_event(data) else plain_fields(data))
+        return event_fields(data), ""
     except Refused as refused:
-        return Record(number, None, refused.detail)
+        return None, refused.detail
     except ValueError as error:
-        return Record(number, None, str(error))
+        return None, str(error)
 
 
-def _read_evtx(path: Path) -> Iterator[Record]:
+def _read_evtx(path: Path) -> Iterator[Found]:
     try:
         from evtx import PyEvtxParser
     except ImportError as error:
@@ -148,19 +198,24 @@ def _read_evtx(path: Path) -> Iterator[Record]:
         records = iter(PyEvtxParser(str(path)).records_json())
     except (RuntimeError, OSError) as error:
         raise EventError(str(path), f"not an EVTX file: {error}") from error
-    number = 0
     while True:
-        number += 1
         try:
             record = next(records)
         except StopIteration:
-            return
+            break
         except (RuntimeError, OSError) as error:
-            yield Record(number, None, f"damaged EVTX record: {error}")
+            yield None, f"damaged EVTX record: {error}"
             continue
         if record is None:
-            return
-        try:
-            yield _record(number, orjson.loads(record["data"].encode("utf-8", "surrogatepass")))
-        except orjson.JSONDecodeError as error:
-            yield Record(number, None, f"not JSON: {error}")
+            break
+        yield from _read_line(record["data"].encode("utf-8", "surrogatepass"))
+    if _is_cut_short(path):
+        yield None, "the EVTX file is cut short: a chunk is missing, and its records with it"
+
+
+def _is_cut_short(path: Path) -> bool:
+    """The parser passes over a last chunk that is not whole without a word."""
+    with path.open("rb") as file:
+        header = file.read(EVTX_HEADER_BYTES)
+    chunks, rest = divmod(path.stat().st_size - EVTX_HEADER_BYTES, EVTX_CHUNK_BYTES)
+    return rest > 0 or chunks < int.from_bytes(header[42:44], "little")

@@ -18,7 +18,8 @@ Present = str | int | float | bool
 MAX_NUMBER_TEXT: Final = 64
 _DECIMAL: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?\Z")
 _CENTRE_FIELDS: Final = frozenset({"organization.id"})
-_NATIVE_INTEGERS: Final = range(-(2**63), 2**64)
+NATIVE_INTEGERS: Final = range(-(2**63), 2**64)
+"""What JSON readers and rule packs hold exactly; integers beyond are floating-point numbers everywhere."""
 
 
 class EventView:
@@ -125,8 +126,8 @@ def text_of(scalar: Present) -> str:
         return "true" if scalar else "false"
     if isinstance(scalar, float) and scalar.is_integer() and abs(scalar) < 1e15:
         return str(int(scalar))
-    if isinstance(scalar, int) and scalar not in _NATIVE_INTEGERS:
-        # Python refuses to print very long integers; JSON readers give them as floats anyway.
+    if isinstance(scalar, int) and scalar not in NATIVE_INTEGERS:
+        # Python also refuses to print very long ones.
         return repr(_as_float(scalar))
     return str(scalar)
 
@@ -140,10 +141,12 @@ def number_of(scalar: Scalar) -> int | float | None:
     if isinstance(scalar, str):
         if len(scalar) > MAX_NUMBER_TEXT or not _DECIMAL.match(scalar):
             return None
-        return float(scalar) if "." in scalar else int(scalar)
+        scalar = float(scalar) if "." in scalar else int(scalar)
     if not isinstance(scalar, int | float) or isinstance(scalar, bool):
         return None
-    return None if isinstance(scalar, float) and math.isnan(scalar) else scalar
+    if isinstance(scalar, float):
+        return None if math.isnan(scalar) else scalar
+    return scalar if scalar in NATIVE_INTEGERS else _as_float(scalar)
 
 
 def _as_float(number: int) -> float:

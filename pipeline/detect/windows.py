@@ -1,15 +1,22 @@
-"""Raw Windows events (EVTX as JSON) to the field names Sigma's Windows rules use, the taxonomy `sigma`.
+"""Windows events as tools export them, to the field names Sigma's Windows rules use, the taxonomy `sigma`.
 
 {"Event": {"System": {"EventID": 1, "Provider": {"#attributes": {"Name": "Sysmon"}}}, "EventData": {"Image": "a"}}}
     ->  {"EventID": 1, "Provider_Name": "Sysmon", "Image": "a"}
+
+Two families: the event's XML turned into JSON (in each tool's own way of writing attributes and texts), and flat or
+nested documents with names of their own (Winlogbeat, Wazuh, EvtxECmd, NXLog).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+import re
+from collections.abc import Iterable, Iterator
+from html import unescape
+from itertools import chain
+from typing import Any, Final, NamedTuple
 
-from schemas.event import MAX_DEPTH, Fields, Scalar, flatten
+from pipeline.detect.envelopes import json_object
+from schemas.event import MAX_DEPTH, MAX_ELEMENTS, Fields, Refused, Scalar, flatten
 
 # Security 4688 is the other witness of a process start; Sigma's rules know it by Sysmon's names.
 _PROCESS_CREATED: Final = {
@@ -25,47 +32,221 @@ _PROCESS_CREATED: Final = {
 _THREAT_NAMED: Final = {"ThreatName": "Signature", "Path": "Filename"}
 
 
-def is_windows_event(record: dict[str, Any]) -> bool:
-    """Whether a record is an EVTX event as JSON."""
-    event = record.get("Event")
-    return isinstance(event, dict) and isinstance(event.get("System"), dict)
+class _Document(NamedTuple):
+    """How one kind of document names what the event's XML calls otherwise."""
+
+    data: tuple[str, ...]
+    """Prefixes of the names of `EventData`."""
+    system: dict[str, str]
+    """Its names for parts of `System`."""
+    small: bool = False
+    """Whether it writes the first letter of every name small."""
 
 
-def windows_fields(record: dict[str, Any]) -> Fields:
-    """The fields of one raw event.
+_WINLOGBEAT: Final = _Document(
+    ("winlog.event_data.", "winlog.user_data."),
+    {
+        "winlog.channel": "Channel",
+        "winlog.event_id": "EventID",
+        "event.code": "EventID",
+        "winlog.provider_name": "Provider_Name",
+        "winlog.computer_name": "Computer",
+        "winlog.record_id": "EventRecordID",
+    },
+)
+_WAZUH: Final = {"eventID": "EventID", "channel": "Channel", "providerName": "Provider_Name", "computer": "Computer"}
+# The field that tells a document's kind -> how to read it.
+_DOCUMENTS: Final = {
+    "winlog.channel": _WINLOGBEAT,
+    "log_name": _Document(
+        ("event_data.", "user_data."),
+        {
+            "log_name": "Channel",
+            "event_id": "EventID",
+            "source_name": "Provider_Name",
+            "computer_name": "Computer",
+        },
+    ),
+    **{
+        f"{above}win.system.channel": _Document(
+            (f"{above}win.eventdata.",),
+            {f"{above}win.system.{name}": ours for name, ours in _WAZUH.items()},
+            small=True,
+        )
+        for above in ("", "data.")
+    },
+    "EventRecordId": _Document((), {"EventId": "EventID", "Provider": "Provider_Name", "TimeCreated": "@timestamp"}),
+    "SourceName": _Document((), {"SourceName": "Provider_Name", "Hostname": "Computer"}),
+}
+_MARKS: Final = frozenset({"EventData", *_DOCUMENTS})
+_ATTRIBUTES: Final = frozenset({"#attributes", "@attributes", "_attributes", "$"})
+_TEXTS: Final = frozenset({"#text", "_", "$t"})
+_VALUES: Final = ("Value", "value", "content", "Content", "text")
+_SECTIONS: Final = ("EventData", "UserData")
+_XML_DATA: Final = re.compile(r"""<Data\s+Name=["']([^"']+)["']\s*(?:/>|>([^<]*)</Data>)""")
 
-    Names in `EventData` lose their spaces, attributes are joined with `_`, as Sigma's specification asks. Where
-    `EventData` repeats a name of `System`, both values count.
+
+def event_fields(record: dict[str, Any]) -> Fields:
+    """The fields of one record: of a Windows event with Sigma's names, of any other as they are.
 
     Raises:
-        ValueError: nested deeper than events are.
+        Refused: nested too deeply, too many fields or elements.
+        ValueError: a Windows event whose data has no names.
     """
-    event = record["Event"]
-    fields: Fields = {}
-    for name, value in event["System"].items():
-        _add(fields, name, value, 0)
-    for section in ("EventData", "UserData"):
-        data = event.get(section)
-        if isinstance(data, dict):
-            for name, value in _leaves(data, 0):
-                _add(fields, name, value, 0)
-    stamp = fields.get("TimeCreated_SystemTime")
-    if isinstance(stamp, str):
-        fields["@timestamp"] = stamp
-    _add_sigma_names(fields)
+    if isinstance(record.get("Properties"), list) and "LogName" in record and "ProviderName" in record:
+        raise ValueError("Get-WinEvent's Properties have no names; export the log as EVTX, or each event's ToXml()")
+    event = _one(record.get("Event", record))
+    system = _one(event.get("System")) if isinstance(event, dict) else None
+    if isinstance(system, dict) and not system.keys().isdisjoint({"EventID", "Channel", "Provider"}):
+        fields = _from_xml(event, system)
+        if event is not record:
+            # What a collector put beside the event.
+            fields = flatten({key: value for key, value in record.items() if key != "Event"}) | fields
+    else:
+        fields = flatten(record)
+        if not _MARKS.isdisjoint(fields):
+            _from_document(fields)
+    if "EventID" in fields:
+        _add_sigma_names(fields)
     return fields
 
 
-def plain_fields(record: dict[str, Any]) -> Fields:
-    """The fields of any other record: nested or dotted names as they are."""
-    return flatten(record)
+def _from_xml(event: dict[str, Any], system: dict[str, Any]) -> Fields:
+    """Names in `EventData` lose their spaces, attributes are joined with `_`, as Sigma's specification asks.
+
+    Where `EventData` repeats a name of `System`, both values count.
+    """
+    data = (named for section in _SECTIONS for named in _section(section, event.get(section)))
+    # RenderingInfo and the like.
+    known = {"System", "xmlns", *_SECTIONS, *_ATTRIBUTES}
+    rest = {key: value for key, value in event.items() if key not in known and key[:1] not in "@-"}
+    fields = flatten(rest) | _united(chain(system.items(), data))
+    stamp = fields.get("TimeCreated_SystemTime")
+    if isinstance(stamp, str):
+        fields["@timestamp"] = stamp
+    return fields
+
+
+def _united(named: Iterable[tuple[str, Any]]) -> Fields:
+    found: dict[str, list[Scalar]] = {}
+    for name, value in named:
+        _add(found, name.replace(" ", ""), value, 0)
+    return {name: values[0] if len(values) == 1 else tuple(values) for name, values in found.items()}
+
+
+def _one(value: Any) -> Any:
+    """The only element of a list: some XML readers make a list of everything."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+class _Element(NamedTuple):
+    """An XML element in JSON, by whichever tool."""
+
+    attributes: dict[str, Any]
+    texts: list[Any]
+    children: dict[str, Any]
+
+
+def _element(node: dict[str, Any]) -> _Element:
+    element = _Element({}, [], {})
+    for key, value in node.items():
+        if key in _ATTRIBUTES:
+            element.attributes.update(value if isinstance(value, dict) else {})
+        elif key in _TEXTS:
+            element.texts.append(value)
+        elif key[:1] in {"@", "-"} and key[1:]:
+            element.attributes[key[1:]] = value
+        else:
+            element.children[key] = value
+    return element
+
+
+def _add(found: dict[str, list[Scalar]], name: str, value: Any, depth: int) -> None:
+    """One part of `System`, or one value of `EventData`."""
+    _check_depth(depth)
+    if isinstance(value, dict):
+        element = _element(value)
+        texts = element.texts or [element.children.pop("Value")] if "Value" in element.children else element.texts
+        for text in texts:
+            _add(found, name, text, depth + 1)
+        for inner, content in (element.attributes | element.children).items():
+            _add(found, f"{name.removesuffix('_attributes')}_{inner}", content, depth + 1)
+    elif isinstance(value, list):
+        elements = found.setdefault(name, [])
+        for content in value:
+            _add(found, name, content, depth + 1)
+        if len(elements) > MAX_ELEMENTS:
+            raise Refused("too-many-elements", f"more than {MAX_ELEMENTS} elements in one field")
+    else:
+        found.setdefault(name, []).append(value)
+
+
+def _section(name: str, section: Any) -> Iterator[tuple[str, Any]]:
+    """The names and values of `EventData` and `UserData`, whatever they are wrapped in."""
+    if isinstance(section, str) and "<" in section:
+        yield from _data_of_xml(section)
+    elif section is not None:
+        yield from _leaves(name, section, 0)
+
+
+def _data_of_xml(text: str) -> Iterator[tuple[str, str]]:
+    for name, value in _XML_DATA.findall(text):
+        yield unescape(name), unescape(value)
+
+
+def _leaves(name: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
+    _check_depth(depth)
+    if isinstance(value, dict):
+        element = _element(value)
+        label = element.attributes.get("Name", element.children.get("Name")) if name == "Data" else None
+        if isinstance(label, str):
+            values = [element.children[key] for key in _VALUES if key in element.children]
+            yield label, (element.texts or values or [""])[0]
+            return
+        for text in element.texts:
+            yield name, text
+        for inner, content in element.children.items():
+            yield from _leaves(inner, content, depth + 1)
+    elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        for item in value:
+            yield from _leaves(name, item, depth + 1)
+    else:
+        yield name, value
+
+
+def _check_depth(depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise Refused("too-deep", f"nested deeper than {MAX_DEPTH}")
+
+
+def _from_document(fields: Fields) -> None:
+    """Give a document of another tool the names of the event's XML as well; names it has already stay."""
+    for marker, document in _DOCUMENTS.items():
+        if marker in fields:
+            for theirs, ours in document.system.items():
+                if theirs in fields:
+                    fields.setdefault(ours, fields[theirs])
+            for theirs in [name for name in fields if name.startswith(document.data)] if document.data else ():
+                ours = next(theirs.removeprefix(prefix) for prefix in document.data if theirs.startswith(prefix))
+                fields.setdefault(ours, fields[theirs])
+                if document.small:
+                    fields.setdefault(ours[:1].upper() + ours[1:], fields[theirs])
+    data, payload = fields.get("EventData"), fields.get("Payload")
+    if isinstance(data, str) and data.startswith("<"):
+        fields.update((name.replace(" ", ""), value) for name, value in _data_of_xml(data))
+    elif isinstance(payload, str) and "EventRecordId" in fields:
+        # EvtxECmd: the event's XML as JSON text.
+        fields.update(_united(_leaves("Payload", json_object(payload) or {}, 0)))
 
 
 def _add_sigma_names(fields: Fields) -> None:
-    code, channel = fields.get("EventID"), fields.get("Channel")
-    if channel == "Security" and code == 4688:
-        _rename(fields, _PROCESS_CREATED)
-    elif "ThreatName" in fields:
+    if fields.get("Channel") == "Security" and fields["EventID"] in (4688, "4688"):
+        if "Image" not in fields:
+            _rename(fields, _PROCESS_CREATED)
+        return
+    if "Threat Name" in fields:
+        fields.update((name.replace(" ", ""), value) for name, value in list(fields.items()) if " " in name)
+    if "ThreatName" in fields:
         _rename(fields, _THREAT_NAMED)
 
 
@@ -75,45 +256,3 @@ def _rename(fields: Fields, names: dict[str, str]) -> None:
     for theirs, ours in names.items():
         if theirs in original:
             fields[ours] = original[theirs]
-
-
-def _leaves(data: dict[str, Any], depth: int) -> Iterator[tuple[str, Any]]:
-    """The innermost names of `EventData` and `UserData`, whatever they are wrapped in."""
-    if depth > MAX_DEPTH:
-        raise ValueError(f"nested deeper than {MAX_DEPTH}")
-    for name, value in data.items():
-        if name == "#attributes":
-            continue
-        if isinstance(value, dict) and "#text" not in value and "#attributes" not in value:
-            yield from _leaves(value, depth + 1)
-        elif isinstance(value, dict) and "#text" not in value:
-            inner = {key: entry for key, entry in value.items() if key != "#attributes"}
-            yield from _leaves(inner, depth + 1)
-        else:
-            yield name.replace(" ", ""), value
-
-
-def _add(fields: Fields, name: str, value: Any, depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise ValueError(f"nested deeper than {MAX_DEPTH}")
-    if isinstance(value, dict):
-        for key, inner in value.get("#attributes", {}).items():
-            _add(fields, f"{name}_{key}", inner, depth + 1)
-        if "#text" in value:
-            _add(fields, name, value["#text"], depth + 1)
-        elif "#attributes" not in value:
-            for key, inner in value.items():
-                _add(fields, f"{name}_{key}", inner, depth + 1)
-    elif isinstance(value, list):
-        for inner in value:
-            _add(fields, name, inner, depth + 1)
-    else:
-        _unite(fields, name, value)
-
-
-def _unite(fields: Fields, name: str, value: Scalar) -> None:
-    if name not in fields:
-        fields[name] = value
-        return
-    known = fields[name]
-    fields[name] = (*(known if isinstance(known, tuple) else (known,)), value)

@@ -100,12 +100,13 @@ class PackFile:
         """
         try:
             self._take(read_pack(self._path), adopt)
-        except Exception as error:
-            kept = kept_file(self._path)
-            if not kept.exists():
-                raise
+        except Exception as error:  # noqa: BLE001 - as in `_read`
+            try:
+                kept = read_pack(kept_file(self._path))
+            except JointSocError:
+                raise error from None  # the active pack is what a person can mend
             self._refuse(error)
-            self._take(read_pack(kept), adopt)
+            self._take(kept, adopt)
 
     def look(self, adopt: Adopt, wanted: str = "") -> list[PackReport]:
         """As `PackSource.look`; at most each `LOOK_SECONDS`, unless another version is wanted."""

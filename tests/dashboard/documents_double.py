@@ -51,6 +51,10 @@ class DocumentsDouble:
         fitting = [deepcopy(one) for one in self._all(kind) if _fits(one.body, where)]
         return fitting[::-1][:limit]
 
+    def changed(self, kind: Kind, field: str, since: str, limit: int) -> list[Stored]:
+        found = [one for one in self.find(kind, {}, limit=10**6) if max(_values(one.body, field), default="") >= since]
+        return found[:limit]
+
     def ids(self, kind: Kind, where: Where) -> list[str]:
         return [one.id for one in self.find(kind, where, limit=10**6)]
 

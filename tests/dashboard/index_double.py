@@ -50,9 +50,9 @@ class IndexDouble:
             by_member=Counter(member for alert in fitting for member in alert.organization.id),
         )
 
-    def tally(self, without: tuple[str, ...] = ()) -> dict[tuple[str, str], int]:
+    def tally(self) -> dict[tuple[str, str], int]:
         self._answer()
-        counted = [alert.jointsoc.alert for alert in self.alerts if alert.id not in without]
+        counted = [alert.jointsoc.alert for alert in self.alerts]
         return dict(Counter((alert.state, alert.level) for alert in counted))
 
     def get(self, alert_id: str) -> Alert | None:

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from dashboard.boards import FEW, age_rows, balance, latencies, rule_lines, tactic_cells
 from dashboard.health_board import QUIET_AFTER_MS, SILENT_AFTER_MS, HealthBoard
-from schemas.health import Heartbeat, InputCounters, PartitionAccount
+from schemas.health import Heartbeat, InputCounters, PackReport, PartitionAccount
 from schemas.member import Member
 from schemas.times import now_ms, to_rfc3339
 from tests.alert_samples import MINUTE, NOON, make_alert, stories
@@ -86,6 +86,14 @@ def test_what_is_no_health_message_is_left_out(capsys: pytest.CaptureFixture[str
         board.take(SimpleNamespace(topic="health.x", partition=0, offset=3, timestamp=NOON, value=value))  # type: ignore[arg-type]
     assert board.newest == 0
     assert "health.x/0/3" in capsys.readouterr().out
+
+
+def test_other_messages_of_the_topic_are_signs_of_life_and_nothing_more() -> None:
+    board = HealthBoard()
+    report = PackReport(timestamp=to_rfc3339(NOON), stage="detect", worker="detect/0", version="v")
+    board.take(message("health", NOON, report))
+    assert board.newest == NOON
+    assert board.accounts() == []
 
 
 def test_who_needs_a_person_comes_first() -> None:

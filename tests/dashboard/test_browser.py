@@ -11,16 +11,30 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from connectors.kafka import open_producer
+from dashboard.accounts import Accounts
+from dashboard.rights import Role
 from schemas.alert import Alert
 from schemas.times import now_ms
 from tests.alert_samples import alert_id, make_alert, stories
 from tests.chromium import running_chromium
+from tests.dashboard.documents_double import DocumentsDouble
 from tests.dashboard.index_double import IndexDouble
 from tests.dashboard.live_site import live_site
 from tests.running_stack import RunningStack
 
 pytestmark = pytest.mark.stack
 
+SCREENS = (
+    "/",
+    "/?group=key",
+    f"/alerts/{alert_id('transfer')}",
+    "/members",
+    "/rules",
+    "/operations",
+    "/exceptions",
+    "/audit",
+    "/api",
+)
 LIVE_MS = 8000
 """Updates come every two seconds; a busy machine gets more time."""
 
@@ -37,8 +51,13 @@ def index() -> IndexDouble:
 
 
 @pytest.fixture
-def site(tmp_path: Path, index: IndexDouble) -> Iterator[str]:
-    with live_site(tmp_path, index) as address:
+def documents() -> DocumentsDouble:
+    return DocumentsDouble()
+
+
+@pytest.fixture
+def site(tmp_path: Path, index: IndexDouble, documents: DocumentsDouble) -> Iterator[str]:
+    with live_site(tmp_path, index, documents) as address:
         yield address
 
 
@@ -68,11 +87,12 @@ def log_in(page: Page, address: str, password_file: Path) -> None:
     page.get_by_label("Password").fill(password_file.read_text().strip())
     page.get_by_role("button", name="Log in").click()
     expect(page).to_have_title(re.compile("Queue"))
+    page.wait_for_load_state()  # keys pressed before the scripts are there would be lost
     page.wait_for_load_state("load")  # the title is there before the scripts that listen for keys
 
 
 def shown(page: Page) -> list[str]:
-    return page.eval_on_selector_all("#queue tbody tr", "rows => rows.map(row => row.dataset.id)")
+    return page.eval_on_selector_all("#queue tbody tr.a", "rows => rows.map(row => row.dataset.id)")
 
 
 def test_a_wrong_password_stays_outside(context: BrowserContext, site: str) -> None:
@@ -93,6 +113,7 @@ def test_the_keyboard_alone_finds_and_opens_an_alert_and_comes_back_to_it(page: 
     assert wanted == ids[1]
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(f"/alerts/{wanted}$"))
+    page.wait_for_load_state()
     page.keyboard.press("g")
     page.keyboard.press("q")
     expect(page.locator("tr.cur")).to_have_attribute("data-id", wanted)
@@ -116,9 +137,10 @@ def test_the_preview_shows_the_order_of_spread_of_the_row_under_the_cursor(page:
 def test_filters_narrow_the_list_and_stay_in_the_address(page: Page) -> None:
     page.get_by_role("link", name=re.compile("Critical and high")).click()
     expect(page.locator("#summary")).to_have_text("4 alerts")
-    page.locator("summary", has_text="Level").click()
-    page.get_by_label(re.compile("^High")).uncheck()
+    page.locator("#filters summary", has_text="Level").click()
+    page.locator("#filters input[name=level][value=high]").uncheck()
     expect(page.locator("#summary")).to_have_text("2 alerts")
+    page.wait_for_load_state()
     page.keyboard.press("/")
     page.keyboard.type("web shell")
     page.keyboard.press("Enter")
@@ -209,7 +231,7 @@ def test_every_screen_is_accessible(page: Page, site: str, index: IndexDouble, w
     page.set_viewport_size({"width": width, "height": 800})
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     faults = {}
-    for path in ("/", "/?q=nothing", f"/alerts/{alert_id('transfer')}", f"/alerts/{alert_id('older')}", "/nowhere"):
+    for path in (*SCREENS, "/?q=nothing", f"/alerts/{alert_id('older')}", "/nowhere"):
         page.goto(site + path)
         faults[path] = Axe().run(page).response["violations"]
     index.away = True
@@ -228,7 +250,7 @@ def test_no_page_is_wider_than_its_window_in_either_theme(page: Page, site: str,
     page.set_viewport_size({"width": width, "height": 800})
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     backgrounds = set()
-    for path in ("/", f"/alerts/{alert_id('transfer')}", "/nowhere"):
+    for path in (*SCREENS, "/nowhere"):
         page.goto(site + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         backgrounds.add(page.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
@@ -241,6 +263,119 @@ def test_the_chosen_theme_is_kept(page: Page) -> None:
     expect(page.locator("html")).to_have_attribute("data-theme", "light")
     page.reload()
     expect(page.locator("html")).to_have_attribute("data-theme", "light")
+
+
+def log_in_as(context: BrowserContext, site: str, folder: Path, role: Role, member: str = "") -> Page:
+    name = f"{role.replace('_', '-')}-{len(context.browser.contexts)}"  # type: ignore[union-attr]
+    password = Accounts(folder).add(name, role, member)
+    page = context.new_page()
+    page.goto(site + "/")
+    page.get_by_label("User name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.locator("header.top")).to_be_visible()
+    return page
+
+
+def test_the_keyboard_alone_works_an_alert_from_open_to_closed(page: Page) -> None:
+    wanted = alert_id("ddos")
+    expect(page.locator("tr.cur")).to_have_attribute("data-id", wanted)
+    row = page.locator(f"tr[data-id='{wanted}']")
+    page.keyboard.press("a")
+    expect(row.locator(".st")).to_have_text("Acknowledged", timeout=LIVE_MS)
+    expect(page.locator("#outcome")).to_have_text("Done: 1")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_contain_text("DDoS alarms")
+    page.wait_for_load_state()
+    page.keyboard.press("c")
+    page.keyboard.type("False")
+    page.keyboard.press("Tab")
+    page.keyboard.type("a load test of ours")
+    page.keyboard.press("Enter")
+    expect(page.locator(".history")).to_contain_text("a load test of ours")
+    expect(page.locator(".history")).to_contain_text("False positive")
+    page.wait_for_load_state()
+    page.keyboard.press("g")
+    page.keyboard.press("q")
+    expect(page.locator("#queue")).to_be_visible()
+    page.wait_for_load_state()
+    assert wanted not in shown(page)
+
+
+def test_many_alerts_are_selected_closed_and_the_closing_undone(page: Page) -> None:
+    before = shown(page)
+    page.keyboard.press("x")
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    expect(page.locator("#picked")).to_have_text("2 selected")
+    page.keyboard.press("c")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#queue tbody tr.gone")).to_have_count(2, timeout=LIVE_MS)
+    page.keyboard.press("Escape")
+    page.locator("body").click(position={"x": 5, "y": 400})
+    page.keyboard.press("z")
+    expect(page.locator("#queue tbody tr.gone")).to_have_count(0, timeout=LIVE_MS)
+    assert shown(page) == before
+
+
+def test_two_analysts_in_conflict_see_who_did_what_and_overwrite_nothing(
+    page: Page, browser: Browser, site: str, tmp_path: Path
+) -> None:
+    address = f"{site}/alerts/{alert_id('ddos')}"
+    with browser.new_context() as second:
+        other = log_in_as(second, site, tmp_path, "analyst")
+        page.goto(address)
+        other.goto(address)
+        other.locator("#note").fill("a note I am still writing")
+        page.keyboard.press("a")
+        expect(page.locator("#work-h + .note")).to_have_text("Acknowledged")
+        expect(other.locator("#news")).to_contain_text("analyst: Acknowledged", timeout=LIVE_MS)
+        expect(other.locator("#note")).to_have_value("a note I am still writing")
+        other.locator("#work [data-act=acknowledge]").click()
+        expect(other.locator("#outcome")).to_contain_text("analyst changed this at")
+        other.get_by_role("button", name="Add the note").click()
+        expect(other.locator(".notes")).to_contain_text("a note I am still writing")
+        expect(other.locator("#work-h + .note")).to_have_text("Acknowledged")
+
+
+def test_institutions_are_told_and_a_viewer_answers_without_seeing_others(
+    page: Page, browser: Browser, site: str, tmp_path: Path
+) -> None:
+    page.goto(f"{site}/alerts/{alert_id('transfer')}")
+    page.locator("#asked").fill("Did the transfer go out?")
+    page.get_by_role("button", name="Notify").click()
+    expect(page.locator(".answers li")).to_have_count(6)
+    with browser.new_context() as theirs:
+        viewer = log_in_as(theirs, site, tmp_path, "member_viewer", "kestrel-bank")
+        expect(viewer.locator("main")).to_contain_text("Did the transfer go out?")
+        expect(viewer.locator("body")).not_to_contain_text("Aurora")
+        viewer.get_by_label("Your answer").select_option("confirmed")
+        viewer.get_by_label(re.compile("incident number")).fill("INC-9")
+        viewer.get_by_role("button", name="Answer").click()
+        expect(viewer.locator("main")).to_contain_text("INC-9")
+        assert Axe().run(viewer).response["violations"] == []
+    page.reload()
+    expect(page.locator(".answers")).to_contain_text("INC-9")
+
+
+def test_every_screen_is_accessible_and_fits_in_chinese_too(page: Page, site: str) -> None:
+    page.locator("#language").click()
+    expect(page.locator("html")).to_have_attribute("lang", "zh-Hant-TW")
+    expect(page.locator("nav.views")).to_contain_text("待辦")
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        for path in SCREENS:
+            page.goto(site + path)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+            faults = Axe().run(page).response["violations"]
+            assert [(path, fault["id"], fault["nodes"][0]["html"]) for fault in faults] == []
+
+
+def test_a_board_changes_while_it_is_open(page: Page, site: str, index: IndexDouble) -> None:
+    page.goto(site + "/rules")
+    index.alerts = [make_alert("one more", start=now_ms()), *index.alerts]
+    expect(page.locator("[data-cell=alerts]")).to_have_text("7", timeout=LIVE_MS)
 
 
 def test_an_alert_on_the_topic_is_found_and_read_by_an_analyst(stack: RunningStack, browser: Browser) -> None:

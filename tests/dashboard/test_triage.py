@@ -206,5 +206,22 @@ def test_ids_are_found_by_status_assignee_and_tag(desk: Desk, documents: Documen
     assert ids(statuses=("closed",)) == [b.id]
     assert ids(statuses=("closed", "acknowledged"), assignee="mei") == [a.id]
     assert ids(statuses=("closed",), tag="exercise") == [b.id]
+    assert desk.with_status(("closed", "moved")) == (b.id,)
+    assert desk.counts("level", "closed") == {"high": 1}
     assert desk.counts("status") == {"acknowledged": 1, "closed": 1}
     assert set(documents.indices) == {WORKFLOW.index}
+
+
+def test_statuses_that_another_process_writes_are_learnt_and_those_written_here_known_at_once(
+    desk: Desk, documents: DocumentsDouble, index: IndexDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, c = make_alert("a"), make_alert("b"), make_alert("c")
+    other = Desk(documents, index, lambda: NOON - 50_000)
+    other.grant(a, Wish("close", 0, "drill"), "lin")
+    assert desk.with_status(("closed",)) == (a.id,)
+    desk.grant(b, Wish("close", 0, "drill"), "mei")
+    assert set(desk.with_status(("closed",))) == {a.id, b.id}
+    monkeypatch.setattr("dashboard.desk._KEEP_SECONDS", -1.0)
+    other.grant(c, Wish("close", 0, "drill"), "lin")
+    other.grant(a, Wish("reopen", 1), "lin")
+    assert set(desk.with_status(("closed",))) == {b.id, c.id}

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from schemas.errors import ConfigError, RuleError
 from schemas.logsource import PRODUCT
 from schemas.member import Member, MemberRegistry
 
+ROOT = Path(__file__).parents[2]
 REGISTRY = MemberRegistry(
     members=(
         Member(id="kestrel-bank", name="Kestrel Bank", kind="bank"),
@@ -86,6 +90,24 @@ def test_the_same_rules_give_the_same_bytes_wherever_they_lie(rules: Path, tmp_p
     shutil.copytree(rules, elsewhere)
     paths = [elsewhere / name for name in ("stuffing.yml", "shell.yml", "login.yml")]
     assert build_pack(paths, REGISTRY).to_bytes() == build_pack([rules], REGISTRY).to_bytes()
+
+
+def test_the_same_rules_give_the_same_bytes_in_every_process(tmp_path: Path) -> None:
+    """Python's hashes differ from process to process, and with them the order of its sets."""
+    code = (
+        "import sys; from pathlib import Path; from pipeline.rulepack import build_pack;"
+        "from schemas.member import Member, MemberRegistry;"
+        "members = MemberRegistry(members=[Member(id=f'bank-{each}', name=each) for each in 'abcdef']);"
+        "build_pack([Path(each) for each in sys.argv[2:]], members).write(Path(sys.argv[1]))"
+    )
+    folders = [ROOT / "rules" / "sigma" / "correlations", ROOT / "rules" / "sigma" / "detections"]
+    packs = []
+    for seed, order in (("1", folders), ("2", folders[::-1])):
+        path = tmp_path / seed
+        environ = os.environ | {"PYTHONHASHSEED": seed}
+        subprocess.run([sys.executable, "-c", code, path, *order], env=environ, cwd=ROOT, check=True)
+        packs.append(path.read_bytes())
+    assert packs[0] == packs[1]
 
 
 def test_any_change_of_rules_or_members_changes_the_version(rules: Path) -> None:

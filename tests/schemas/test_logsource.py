@@ -181,7 +181,7 @@ EVENTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(EVENTS)
 def test_deciding_fields_are_all_that_the_derivation_reads(event: Fields) -> None:
     watched = Watched(event)

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pipeline.cli.detect import read_logsource
 from pipeline.cli.main import main
 from schemas.errors import ConfigError
 
+SIGMAHQ = Path(__file__).parents[4] / "shared" / "corpora" / "sigmahq"
+CASES = sorted((SIGMAHQ / "regression_data").glob("**/*.evtx"))
 RULE = """\
 title: Command shell
 id: 00000001-0000-4000-8000-000000000000
@@ -148,3 +152,88 @@ def test_missing_files_and_arguments_end_with_3(rule: Path, tmp_path: Path) -> N
 def test_what_is_no_log_source_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="not a log source"):
         read_logsource(text)
+
+
+ECS_EVENT = {
+    "ecs": {"version": "8.17.0"},
+    "winlog": {"channel": "Microsoft-Windows-Sysmon/Operational"},
+    "event": {"code": "1"},
+    "process": {"executable": "C:\\cmd.exe"},
+}
+
+
+@pytest.mark.parametrize(("taxonomy", "records"), [("sigma", [1]), ("ecs", [2]), ("both", [1, 2])])
+def test_a_rule_is_matched_in_the_names_of_the_taxonomy(
+    taxonomy: str, records: list[int], rule: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    path = events(tmp_path, EVENT, ECS_EVENT)
+    assert run("--rules", rule, "--taxonomy", taxonomy, path) == 0
+    assert [match["record"] for match in found(capfdbinary.readouterr().out.decode())] == records
+
+
+@pytest.mark.parametrize(("chosen", "records"), [((), [1, 2]), (("--taxonomy", "ecs"), [2])])
+def test_a_pack_is_built_for_a_taxonomy(
+    chosen: tuple[str, ...],
+    records: list[int],
+    rule: Path,
+    tmp_path: Path,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    pack = tmp_path / "rules.pack"
+    with pytest.raises(SystemExit) as ended:
+        main(["rules", "build", str(rule), *chosen, "-o", str(pack)])
+    assert not ended.value.code
+    path = events(tmp_path, EVENT, ECS_EVENT)
+    assert run("--rules", pack, path) == 0
+    assert [match["record"] for match in found(capfdbinary.readouterr().out.decode())] == records
+    assert run("--rules", pack, "--taxonomy", "sigma", path) == 3
+    assert b"chosen when it was built" in capfdbinary.readouterr().err
+
+
+ONE, TWO = json.dumps(EVENT), json.dumps(EVENT | {"Image": "C:\\x.exe"})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.ndjson", f"{TWO}\n{ONE}\n"),
+        ("a.json", f"[{TWO}, {ONE}]"),
+        ("a.json", f"{json.dumps(json.loads(TWO), indent=2)}\n{json.dumps(EVENT, indent=2)}"),
+        ("a.json.gz", f"[{TWO}, {ONE}]"),
+        ("a.ndjson.gz", f"{TWO}\n{ONE}"),
+    ],
+    ids=["lines", "array", "concatenated", "array.gz", "lines.gz"],
+)
+def test_every_layout_of_json_is_read(
+    name: str, text: str, rule: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    assert run("--rules", rule, path) == 0
+    assert [match["record"] for match in found(capfdbinary.readouterr().out.decode())] == [2]
+
+
+@pytest.mark.skipif(not CASES, reason="the SigmaHQ corpus is not beside the project")
+def test_an_evtx_file_is_read(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    case = CASES[0]
+    described = yaml.safe_load((case.parent / "info.yml").read_text())
+    identity = described["rule_metadata"][0]["id"]
+    [path] = [path for path in SIGMAHQ.glob("rules*/**/*.yml") if f"\nid: {identity}" in path.read_text("utf-8")]
+    assert run("--rules", path, case) == 0
+    assert {match["rule"] for match in found(capfdbinary.readouterr().out.decode())} == {identity}
+
+
+def test_events_that_name_their_log_source_plainly_are_routed(
+    rule: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    plain = {"product": "windows", "category": "process_creation", "Image": "C:\\cmd.exe"}
+    assert run("--rules", rule, events(tmp_path, plain | {"product": "linux"}, plain)) == 0
+    assert [match["record"] for match in found(capfdbinary.readouterr().out.decode())] == [2]
+
+
+def test_the_candidates_of_look_alike_events_are_told_apart(
+    rule: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run("--rules", rule, "--stats", events(tmp_path, EVENT | {"EventID": True}, EVENT, EVENT, EVENT))
+    figures = {line.split()[0]: line.split()[1:] for line in capfd.readouterr().err.splitlines()}
+    assert figures["candidates"][0] == "0.8"

@@ -174,3 +174,9 @@ def test_no_events_are_no_alerts(folder: Path) -> None:
     (folder / "empty.ndjson").touch()
     result = _run(folder, f"ash={folder / 'empty.ndjson'}")
     assert (result.stdout, result.return_value) == ("", 0)
+
+
+def test_a_json_file_is_read_like_lines(folder: Path) -> None:
+    (folder / "ash.json").write_text(json.dumps([_event(second) for second in range(0, 40, 10)]))
+    _, birch = _both(folder)
+    assert _alerts(_run(folder, f"ash={folder / 'ash.json'}", birch)) == _alerts(_run(folder, *_both(folder)))

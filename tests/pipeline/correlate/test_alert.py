@@ -104,3 +104,12 @@ def test_a_detection_that_alerts_by_itself_is_settled_at_once_and_repeats_are_th
     assert (part.alert.state, part.alert.revision, part.alert.level) == ("settled", SETTLED_REVISION + 1, "critical")
     assert (part.groups, part.events, part.members[0].group, part.tlp, part.pack) == (1, 1, "ash", "red", "v1")
     assert part.evidence[0].rule == ["Web shell"]
+
+
+def test_values_that_are_no_numbers_are_left_out_of_a_sum_and_counted_on_the_alert() -> None:
+    rule = correlation("value_sum", values=("n",), comparisons=(Comparison("gte", 3),), span=60_000)
+    values = [1_000_000, None, 2_000_000, None, None]
+    hits = [hit(n, value=value, name=str(n), rule=rule.id) for n, value in enumerate(values)]
+    [settled] = [one for one in deliver([rule], hits, Random(1)).alerts if one.jointsoc.alert.state == "settled"]
+    assert (settled.jointsoc.events, settled.jointsoc.without_value) == (5, 3)
+    assert _settled().jointsoc.without_value == 0

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from pipeline.correlate.correlation import Comparison, Correlation
-from pipeline.correlate.shard import REFRESH, Limits, Shard
+from pipeline.correlate.group import REFRESH
+from pipeline.correlate.shard import Limits, Shard
 from pipeline.correlate.store import DictStore
 from schemas.alert import SUPERSEDED_REVISION, Alert
 from schemas.errors import ConfigError

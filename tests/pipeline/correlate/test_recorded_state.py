@@ -27,7 +27,8 @@ class Recording(msgspec.Struct):
     """The state in the middle of a stream, and what must come out when the rest is fed."""
 
     entries: dict[bytes, bytes]
-    settled: list[str]
+    settled: list[tuple[str, str, int | None]]
+    """Id, last satisfied time, and the number of hits where it is exact."""
 
 
 def rules() -> list[Correlation]:
@@ -72,12 +73,13 @@ def first_half(store: DictStore) -> list[Alert]:
     return said + shard.feed(hits[200:400]) + shard.advance(BASE + 720)
 
 
-def second_half(store: DictStore) -> list[str]:
+def second_half(store: DictStore) -> list[tuple[str, str, int | None]]:
     """What settles when the rest is fed to a shard that is made from the store."""
     shard = shard_of(store)
     said = shard.feed(stream()[400:]) + shard.advance(END)
     assert shard.counters.late_after_settle == 0
-    return sorted(one.to_json().decode() for one in said if one.jointsoc.alert.state == "settled")
+    settled = [one for one in said if one.jointsoc.alert.state == "settled"]
+    return sorted((one.id, one.timestamp, one.jointsoc.events if one.jointsoc.alert.exact else None) for one in settled)
 
 
 @pytest.mark.parametrize("path", sorted(RECORDED.glob("*.msgpack")), ids=lambda path: path.stem)

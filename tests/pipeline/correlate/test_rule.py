@@ -144,6 +144,7 @@ def test_the_fingerprint_hashes_what_fires_and_nothing_else(tmp_path: Path) -> N
         (_with(timespan="90d"), 7, "outside what can be kept; got 90d; expected more than zero, at most 31d"),
         (_with(condition="{gte: '10'}"), 8, "`gte` needs a number"),
         (_with(condition="{gte: .nan}"), 8, "`gte` needs a number"),
+        (_with(condition="{gte: 10001}"), 8, "more than one group can hold; got 10001; expected at most 10,000"),
         (_with(condition="{at_least: 10}"), 8, "unknown key in `condition`; got at_least"),
         (_with(condition="{field: a}"), 8, "compares with nothing"),
         (_with(condition="{gte: 10, field: a}"), 8, "`field` means nothing for event_count"),

@@ -126,3 +126,14 @@ def test_the_last_moment_of_a_burst_is_kept_though_nothing_of_value_happened_the
     shard = _thinned_shard(rule, [*values, hit(9, name="none", rule=rule.id)])
     [alert] = shard.feed([hit(0, value=2, name="late", rule=rule.id)])
     assert alert.timestamp == to_rfc3339(BASE + 9)
+
+
+def test_a_weighted_count_that_asks_for_more_than_can_be_held_is_right_but_for_the_ends_of_its_window() -> None:
+    rule = correlation("event_count", span=16_000, comparisons=(Comparison("gte", 100_000),), weight="w")
+    hits = [hit(n, weight=10, name=str(n)) for n in range(20_000)]
+    outcome = deliver([rule], hits, Random(3), shuffle=0.0, thin_above=1_000, restarts=0)
+    [settled] = [one for one in outcome.alerts if one.jointsoc.alert.state == "settled"]
+    first = min(one.timestamp for one in outcome.alerts)
+    assert to_rfc3339(BASE + 9_000) <= first <= to_rfc3339(BASE + 11_000)
+    assert not settled.jointsoc.alert.exact
+    assert outcome.thinned > 15_000

@@ -72,6 +72,15 @@ def test_every_regression_case_matches_its_rule(detector: Detector, suffix: str)
     assert len(CASES) > 100
 
 
+@pytest.mark.parametrize("length", [4096, 5000, 60_000])
+def test_an_evtx_file_cut_short_is_told(tmp_path: Path, length: int) -> None:
+    pytest.importorskip("evtx", reason="the evtx package is not installed")
+    whole = next((SIGMAHQ / "regression_data").glob("**/*.evtx"))
+    assert all(record.fields is not None for record in read_file(whole))
+    (cut := tmp_path / "cut.evtx").write_bytes(whole.read_bytes()[:length])
+    assert [record.problem[:29] for record in read_file(cut)] == ["the EVTX file is cut short: a"]
+
+
 def test_the_fast_engine_agrees_with_the_plain_one_on_real_events(detector: Detector) -> None:
     plain = [compile_test(plan.expression) for plan in detector.plans]
     for case in CASES[::12]:

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.detect.compile import Compiled, compile_detections
 from pipeline.detect.load import documents_in
+from pipeline.detect.plan import fields_of
 from tests.pipeline.detect.samples import verdict
 
 RULES = """\
@@ -22,8 +23,7 @@ detection: {sel: {a: x}, condition: sel}
 """
 
 
-def compiled(rules: str, logsource: str = "{product: windows}", condition: str = "not known") -> Compiled:
-    text = f"""\
+FILTER = """\
 title: Ours
 id: 00000009-0000-4000-8000-000000000000
 logsource: {logsource}
@@ -33,6 +33,10 @@ filter:
   known_too: {{user: scanner}}
   condition: {condition}
 """
+
+
+def compiled(rules: str, logsource: str = "{product: windows}", condition: str = "not known") -> Compiled:
+    text = FILTER.format(rules=rules, logsource=logsource, condition=condition)
     return compile_detections([*documents_in(RULES, Path("rules.yml")), *documents_in(text, Path("filter.yml"))])
 
 
@@ -51,6 +55,17 @@ def test_any_reaches_every_rule_within_the_log_source() -> None:
     one, two = compiled("any").plans
     assert not verdict(one, {"a": "x", "user": "backup"})
     assert verdict(two, {"a": "x", "user": "backup"})
+
+
+def test_a_filter_on_several_rules_has_its_fields_mapped_once() -> None:
+    text = FILTER.format(rules="any", logsource="{product: windows}", condition="not known").replace("user:", "User:")
+    rules = RULES.replace("a: x", "Image: x")
+    second = rules.replace("0001", "0003").replace("0002", "0004").replace("name: one", "name: three")
+    documents = [*documents_in(rules, Path("rules.yml")), *documents_in(second, Path("more.yml"))]
+    found = compile_detections([*documents, *documents_in(text, Path("filter.yml"))], taxonomy="ecs").plans
+    assert [len(plan.filters) for plan in found] == [1, 0, 1, 0]
+    assert fields_of(found[0].expression) == fields_of(found[2].expression)
+    assert "process.executable" in fields_of(found[0].expression)
 
 
 @pytest.mark.parametrize("condition", ["not 1 of known*", "not 1 of them", "not (known or known_too)"])

@@ -79,7 +79,18 @@ def test_an_alias_bomb_is_refused_at_once() -> None:
         list(documents_in("\n".join([*levels, "detection: {}"]), Path("r.yml")))
 
 
-@pytest.mark.parametrize("text", ["a: &a [*a, *a]\ndetection: {}\n", "detection: " + "[" * 60 + "]" * 60 + "\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [*a, *a]\ndetection: {}\n",
+        "detection: " + "[" * 60 + "]" * 60 + "\n",
+        "detection: " + "[" * 200_000,
+        "detection: " + "{a: " * 200_000,
+        "- " * 200_000,
+        "? " * 200_000,
+    ],
+    ids=["alias", "closed", "brackets", "braces", "items", "keys"],
+)
 def test_endless_nesting_is_refused(text: str) -> None:
     with pytest.raises(RuleError, match="nested too deeply"):
         list(documents_in(text, Path("r.yml")))

@@ -148,6 +148,11 @@ def encoded(text: str, codec: str = "utf-8", before: bytes = b"") -> str:
         ("f|cidr: '2001:db8::/32'", "2001:0db8:0000:0000:0000:0000:0000:0001", True),
         ("f|cidr: '2001:db8::/32'", "2001:db9::1", False),
         ("f|cidr: 'fe80::/10'", "fe80::1%eth0", True),
+        ("f|cidr: '::ffff:10.0.0.0/104'", "10.1.2.3", True),
+        ("f|cidr: '::ffff:10.0.0.0/104'", "::FFFF:10.1.2.3", True),
+        ("f|cidr: '::ffff:10.0.0.0/104'", "::ffff:11.1.2.3", False),
+        ("f|cidr: '::/0'", "::ffff:10.1.2.3", True),
+        ("f|cidr: '::/0'", "10.1.2.3", False),
         # parts of a time, as written
         ("f|hour: 23", "2026-04-17T23:59:53Z", True),
         ("f|hour: 23", "2026-04-17T23:59:53+08:00", True),

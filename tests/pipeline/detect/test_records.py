@@ -30,6 +30,9 @@ def read(data: bytes) -> list[tuple[int, object]]:
         b'{\n  "a": 1\n}\n{\n  "b": {"c": "x"}\n}\n',
         b'{"a": 1}{"b": {"c": "x"}}',
         b'{"a": 1},\n{\n"b": {"c": "x"}},',
+        b'{"Records": [{"a": 1}, {"b": {"c": "x"}}]}',
+        '{"a": 1}\r\n{"b.c": "x"}\r\n'.encode("utf-16"),
+        '[{"a": 1}, {"b.c": "x"}]'.encode("utf-16"),
     ],
 )
 def test_lines_arrays_and_concatenated_objects_are_told_apart(data: bytes) -> None:
@@ -53,6 +56,8 @@ def test_nothing_is_no_record(data: bytes) -> None:
         (b'{"a": 1}\n{"Event": {"System": {"x": ' + DEEP + b'}}}\n{"b.c": "x"}\n', "nested deeper"),
         (b'{"a":\n1}\n{broken:\n{"b": {"c": "x"}}\n', "not JSON"),
         (b'[{"a": 1}, 5, {"b": {"c": "x"}}]', "not an object but a JSON int"),
+        (b'{"a":\n1}\n{"a": ' + b"9" * 5_000 + b'}\n{"b.c": "x"}\n', "not JSON"),
+        (b'{"a": 1}\n{"a": [' + b"[0]," * 20_000 + b'0]}\n{"b.c": "x"}\n', "more than 4096 elements"),
     ],
 )
 def test_a_bad_record_is_told_counted_and_passed_over(data: bytes, told: str) -> None:
@@ -68,6 +73,35 @@ def test_a_line_too_long_is_told_and_the_next_one_read(monkeypatch: pytest.Monke
     found = list(read_stream(io.BytesIO(b'{"a": 1}\n' + long + b'\n{"b.c": "x"}\n')))
     assert [record.fields for record in found] == [{"a": 1}, None, {"b.c": "x"}]
     assert "longer than 32 bytes" in found[1].problem
+
+
+def test_a_file_of_nothing_but_broken_objects_ends_with_what_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "MAX_BROKEN", 3)
+    found = list(read_stream(io.BytesIO(b"{\n" * 10)))
+    assert [record.number for record in found] == [1, 2, 3, 4]
+    assert "the rest is not read" in found[-1].problem
+
+
+@pytest.mark.parametrize("name", ["a.raw", "a.log", "a.txt.gz"])
+def test_the_lines_of_a_text_log_are_events_with_a_message(tmp_path: Path, name: str) -> None:
+    path, data = tmp_path / name, b"Feb 17 13:40:03 %PARSER-5-X: no aaa\n\n[Tue Nov 24] \xff\r\n"
+    path.write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    found = [record.fields for record in read_file(path)]
+    assert found == [{"message": "Feb 17 13:40:03 %PARSER-5-X: no aaa"}, {"message": "[Tue Nov 24] \ufffd"}]
+
+
+@pytest.mark.parametrize(
+    "data", [b'{"a": 1}\n{"b.c": "x"}\n', b'[\n{"a": 1},\n{"b.c": "x"}\n]', b'[{"a": 1}, {"b.c": "x"}]']
+)
+def test_a_log_that_holds_json_is_read_as_json(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "eve.log"
+    path.write_bytes(data)
+    assert [(record.number, record.fields) for record in read_file(path)] == TWO
+
+
+def test_text_under_another_name_is_told_line_by_line() -> None:
+    found = list(read_stream(io.BytesIO(b"172.16.5.10 a\nb\n")))
+    assert [(record.number, record.problem[:8]) for record in found] == [(1, "not JSON"), (2, "not JSON")]
 
 
 def test_gzip_is_read_by_its_name_and_damage_is_told(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.detect.regexes import compile_like, compile_regex
+from pipeline.detect.regexes import CREDIT, MAX_CREDIT, MAX_PASS, RegexSet, compile_like, compile_regex
 from schemas.errors import RuleError
 
 
@@ -51,3 +51,50 @@ def test_wildcards_agree_with_a_translation_to_pythons_regular_expressions(patte
         else:
             translated += {"*": ".*", "?": "."}.get(char, re.escape(char))
     assert compile_like(pattern)(text) is bool(re.fullmatch(translated, text, re.DOTALL))
+
+
+class Slow:
+    """A clock by which every search takes this many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self.now, self.seconds = 0.0, seconds
+
+    def __call__(self) -> float:
+        self.now += self.seconds
+        return self.now
+
+
+PATTERNS = [("a+b", ""), ("^x", "i"), ("c.d", "s"), ("(?:ab|ba){2}", "")]
+long_texts = st.text(st.sampled_from("abcdX\n"), max_size=40).flatmap(
+    lambda text: st.sampled_from([text, text + "z" * MAX_PASS, "z" * MAX_PASS + text])
+)
+
+
+@given(found=st.lists(long_texts, max_size=5), seconds=st.sampled_from([0.0, MAX_CREDIT / 2, 10 * MAX_CREDIT]))
+def test_a_set_finds_what_its_expressions_find_however_long_it_takes(found: list[str], seconds: float) -> None:
+    together = RegexSet(PATTERNS, Slow(seconds))
+    singles = [compile_regex(pattern, flags, "r.yml:1") for pattern, flags in PATTERNS]
+    for text in found:
+        assert set(together.found_in(text)) == {number for number, search in enumerate(singles) if search(text)}
+
+
+def test_texts_that_use_up_the_sets_time_are_searched_otherwise_until_there_is_time_again() -> None:
+    clock = Slow(2 * MAX_CREDIT)
+    together = RegexSet(PATTERNS, clock)
+
+    def passes(count: int) -> int:
+        before = clock.now
+        for _ in range(count):
+            together.found_in("ab")
+        return round((clock.now - before) / clock.seconds) // 2
+
+    assert passes(1) == 1
+    assert passes(1_000) == 0
+    owed = int(MAX_CREDIT / CREDIT)
+    assert passes(2 * owed) == 1, "one for each stretch that pays for it"
+
+
+def test_a_long_text_never_goes_through_the_set() -> None:
+    clock = Slow(1.0)
+    assert RegexSet(PATTERNS, clock).found_in("z" * MAX_PASS + "aab") == [0]
+    assert clock.now == 0.0

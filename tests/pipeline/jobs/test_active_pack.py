@@ -152,6 +152,14 @@ def test_a_worker_that_starts_while_the_file_is_broken_goes_on_with_the_last_pac
         assert Worker(file, stage, clock).look() == [(small.version, True)]
 
 
+def test_where_the_last_pack_is_broken_too_the_file_itself_is_named(file: Path, clock: Clock) -> None:
+    Worker(file, "detect", clock)
+    for path in (file, kept_file(file)):
+        replace(path, b"nonsense")
+    with pytest.raises(ConfigError, match=r"rules\.pack: not a rule pack"):
+        Worker(file, "detect", clock)
+
+
 def test_a_folder_that_cannot_be_written_does_not_keep_a_worker_from_starting(
     file: Path, small: RulePack, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,3 +1,4 @@
+import base64
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from pipeline.jobs.active_pack import FixedPack
 from pipeline.jobs.detect_stage import DetectStage, Record
 from pipeline.jobs.message import AccountDelta, Message, Passing, ShardBatch
 from pipeline.rulepack import RulePack, build_pack
+from schemas.event import MAX_ELEMENTS, MAX_VALUE_CHARS
 from schemas.hit import SHARDS
 from schemas.member import Member, MemberRegistry
 from schemas.tick import Tick, encode_tick
@@ -91,6 +93,20 @@ def test_a_broken_line_is_a_dead_letter_and_its_neighbours_count(stage: DetectSt
     messages = stage.process([record(line() + b"\n{broken\n" + line())])
     (letter,) = passing(messages, "dead-letters")
     assert (letter["reason"], letter["line"]) == ("not-json", 1)
+    assert (account(messages).lines, account(messages).evaluated, account(messages).dead) == (3, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"), [("x" * (MAX_VALUE_CHARS + 1), "too-long"), (["x"] * (MAX_ELEMENTS + 1), "too-many-elements")]
+)
+def test_what_would_stall_the_stream_is_a_whole_dead_letter_and_its_neighbours_count(
+    stage: DetectStage, value: object, reason: str
+) -> None:
+    huge = line(**{"process.command_line": value})
+    messages = stage.process([record(line() + b"\n" + huge + b"\n" + line())])
+    (letter,) = passing(messages, "dead-letters")
+    assert (letter["reason"], letter["line"]) == (reason, 1)
+    assert base64.b64decode(str(letter["raw"])) == huge
     assert (account(messages).lines, account(messages).evaluated, account(messages).dead) == (3, 2, 1)
 
 

@@ -201,6 +201,18 @@ def test_a_new_member_is_heard_and_new_groups_count_at_once(active: Active) -> N
     assert len(centre.dead) == 1
 
 
+def test_what_new_groups_make_true_of_the_past_is_told_without_another_hit(active: Active) -> None:
+    rules = (PROBES[0], correlation(1, "probe", groups=2))
+    pair = registry("ash-bank", "birch-bank", group="one").members
+    active.put(*rules, members=MemberRegistry(members=(*pair, Member(id="cedar-bank", name="Cedar"))))
+    centre = LocalCentre(active.path)
+    centre.take(events("probe", range(4), ("ash-bank", "birch-bank")))
+    active.put(*rules)
+    centre.tick(NOON + 5 * MINUTE)
+    centre.settle()
+    assert told(centre) == {"Many probe": 4}
+
+
 @pytest.mark.parametrize("damage", [b"", b"not a pack", None])
 def test_a_broken_pack_is_refused_once_and_the_old_one_stays(
     active: Active, centre: LocalCentre, damage: bytes | None

@@ -1,0 +1,132 @@
+"""The checks that need one rule alone: what the build refuses, unknown fields, and pySigma's own validators."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from sigma.exceptions import SigmaError
+from sigma.rule import SigmaRule
+from sigma.validators.base import SigmaRuleValidator, SigmaValidationIssue
+from sigma.validators.core import validators
+
+from pipeline.detect.compile import compile_detection
+from pipeline.detect.load import read_documents
+from pipeline.detect.placeholders import Placeholders
+from pipeline.detect.plan import fields_of
+from pipeline.workbench.field_names import doubt_about
+from pipeline.workbench.findings import Finding, Summary, error, warning
+from schemas.errors import RuleError
+from schemas.rule_document import RuleDocument
+
+NOT_OURS: Final = frozenset({
+    "attacktag",  # loads ATT&CK from the network; the form of tags is checked here
+    "d3_fendtag",  # loads D3FEND from the network
+    "duplicate_filename",  # needs all rules at once; ids and titles are compared in check_all
+    "duplicate_title",
+    "identifier_uniqueness",
+    "custom_attributes",  # `federation` is one
+    "tlpv1_tag",  # TLP 2 is what alerts carry
+    "filename_length",
+})  # fmt: skip
+# fmt: off
+TACTICS: Final = frozenset({
+    "reconnaissance", "resource-development", "initial-access", "execution", "persistence", "privilege-escalation",
+    "stealth", "defense-impairment", "credential-access", "discovery", "lateral-movement", "collection",
+    "command-and-control", "exfiltration", "impact",
+})
+# fmt: on
+"""Of the pinned ATT&CK release; see docs/writing-rules.md."""
+_TECHNIQUE: Final = re.compile(r"[tgs]\d{4}(\.\d{3})?|ds\d{4}", re.ASCII)
+
+
+class FileReport(msgspec.Struct, frozen=True):
+    """What one file holds and what is wrong with it."""
+
+    findings: list[Finding]
+    detections: list[Summary]
+    others: bool
+    """Whether there are correlations or filters in it, which are checked together."""
+    documents: int
+
+
+def check_file(path: Path, placeholders: Placeholders) -> FileReport:
+    """Check the rules of one file, each by itself. Never raises for what a rule says."""
+    findings: list[Finding] = []
+    summaries: list[Summary] = []
+    documents: list[RuleDocument] = []
+    try:
+        documents += read_documents(path)
+    except RuleError as problem:
+        findings.append(error(problem))
+    for document in documents:
+        findings += _metadata(document)
+        if document.kind != "detection":
+            continue
+        try:
+            plan = compile_detection(document, placeholders)
+        except RuleError as problem:
+            findings.append(error(problem))
+            continue
+        summaries.append(Summary(plan.id, plan.name, plan.title, document.where(), plan.logsource, plan.alerts))
+        findings += _fields(document, sorted(fields_of(plan.expression)))
+        findings += _validated(document)
+    return FileReport(findings, summaries, any(one.kind != "detection" for one in documents), len(documents))
+
+
+def _metadata(document: RuleDocument) -> Iterator[Finding]:
+    if "id" not in document.data:
+        yield warning("identifier_existence", document.where(), "the rule has no id; alerts name rules by their ids")
+    tags = document.data.get("tags")
+    for number, tag in enumerate(tags if isinstance(tags, list) else ()):
+        text = str(tag).lower()
+        if text.startswith("attack."):
+            rest = text.removeprefix("attack.")
+            if rest not in TACTICS and not _TECHNIQUE.fullmatch(rest):
+                yield warning("attack_tag", document.where("tags", number), f"no tactic or technique of ATT&CK: {tag}")
+
+
+def _fields(document: RuleDocument, fields: list[str]) -> Iterator[Finding]:
+    for field in fields:
+        doubt = doubt_about(field)
+        if doubt is not None:
+            yield warning("unknown_field", _place_of(document, field), f"{field}: {doubt}")
+
+
+def _place_of(document: RuleDocument, field: str) -> str:
+    for place in document.lines:
+        if isinstance(place[-1], str) and place[0] == "detection" and place[-1].partition("|")[0] == field:
+            return document.where(*place)
+    return document.where("detection")
+
+
+def _validated(document: RuleDocument) -> Iterator[Finding]:
+    try:
+        # Read by pySigma's own parser: the validators know its modifiers, not ours.
+        rule = SigmaRule.from_dict(document.data)
+        issues = [issue for one in _validators() for issue in one.validate(rule)]
+    except SigmaError:  # where it is stricter than the build, it is not a doubt about the rule
+        return
+    for issue in issues:
+        yield warning(_name_of(issue), document.where("detection"), _told(issue))
+
+
+@cache
+def _validators() -> list[SigmaRuleValidator]:
+    chosen = (validator for name, validator in sorted(validators.items()) if name not in NOT_OURS)
+    return [validator() for validator in chosen if not getattr(validator, "__abstractmethods__", None)]
+
+
+def _name_of(issue: SigmaValidationIssue) -> str:
+    name = type(issue).__name__.removesuffix("Issue")
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def _told(issue: SigmaValidationIssue) -> str:
+    own = {key: value for key, value in vars(issue).items() if key not in ("rules", "severity", "description")}
+    shown = ", ".join(f"{key} {value}" for key, value in own.items())
+    return f"{issue.description.rstrip('.')}" + (f": {shown[:160]}" if shown else "")
