@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from connectors.mapping.document import Condition, Like
 from connectors.mapping.find import Find
 from connectors.mapping.parse import Parsed
 from connectors.mapping.patterns import Groups, Pattern
+
+MEMO_VALUES: Final = 1024
+MEMO_CHARS: Final = 64
 
 Test = Callable[[Any], Groups | None]
 """A value -> the groups it brings; None where it does not satisfy the condition."""
@@ -24,6 +28,15 @@ def condition_test(condition: Condition) -> Test:
     """
     if isinstance(condition, Like):
         pattern = Pattern(condition.regex)
+        if not pattern.names:  # what has no groups to give is asked about the same few values again and again
+            search = lru_cache(maxsize=MEMO_VALUES)(pattern.search)
+            return _any_item(
+                lambda value: (
+                    (search if len(shown := _shown(value)) <= MEMO_CHARS else pattern.search)(shown)
+                    if isinstance(value, str | int | float)
+                    else None
+                )
+            )
         return _any_item(lambda value: pattern.search(_shown(value)) if isinstance(value, str | int | float) else None)
     wanted = frozenset(_shown(one) for one in (condition if isinstance(condition, list) else [condition]))
 

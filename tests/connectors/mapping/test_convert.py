@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import time
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors.forwarder.settings import INTERNAL_NETWORKS
 from connectors.mapping.convert import ConversionName, conversion
@@ -152,3 +154,17 @@ def test_of_a_mail_address_the_domain_leaves() -> None:
 
 def test_secrets_in_audited_arguments_are_masked() -> None:
     assert conversion("audit_args", ())('a0="curl" a1="--token" a2="abc"') == "curl --token ***"
+
+
+@given(st.one_of(st.ip_addresses(v=4).map(str), st.text("0123456789.", max_size=16)))
+def test_ipv4_addresses_are_read_as_the_standard_library_reads_them(shown: str) -> None:
+    try:
+        address = ip_address(shown)
+        expected = None if any(address in network for network in INTERNAL_NETWORKS) else str(address)
+    except ValueError:
+        expected = "refused"
+    try:
+        found = conversion("ip", INTERNAL_NETWORKS)(shown)
+    except ValueError:
+        found = "refused"
+    assert found == expected

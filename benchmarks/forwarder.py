@@ -1,0 +1,204 @@
+"""The forwarder on this machine: lines of a file to acknowledged events in Kafka, whole process, beside a bare loop.
+
+Starts a Kafka of its own. The bare loop is kafka-python alone: it reads the same file and ships each raw line as a
+record, or as many a record as the forwarder does. `python -m benchmarks.forwarder [lines]`; figures of a shared machine
+are floors.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from connectors.forwarder.shipper import MAX_BATCH_EVENTS
+from connectors.kafka import open_producer
+from connectors.settings import KafkaConnection
+from deploy.local.kafka_access import kafka_connection
+from deploy.local.members import add_members
+from deploy.local.settings import StackSettings, load_stack_settings, project_root
+from deploy.local.stack import TOPICS_STEP, down, up
+from schemas.member import Member
+
+LINES = int(sys.argv[1]) if len(sys.argv) > 1 else 400_000
+MEMBER = "bench-bank"
+GOALS = {"nginx-access": 20_000, "windows-winlogbeat": 15_000}
+
+
+class Run(NamedTuple):
+    """One measurement."""
+
+    wall: float
+    cpu: float
+    """Seconds of the forwarding process."""
+    memory: int = 0
+    """Resident bytes, at most."""
+
+
+@contextmanager
+def broker() -> Iterator[tuple[StackSettings, KafkaConnection]]:
+    """A Kafka of its own, with one member; removed afterwards."""
+    settings = replace(load_stack_settings(), home=project_root() / ".jointsoc" / "bench-forwarder", port_base=28400)
+    try:
+        add_members(settings, [Member(id=MEMBER, name=MEMBER)], _quiet)
+        up(settings, _quiet, only=frozenset({"kafka", TOPICS_STEP}))
+        yield settings, kafka_connection(settings, MEMBER)
+    finally:
+        down(settings, _quiet, wipe=True)
+        shutil.rmtree(settings.home, ignore_errors=True)
+
+
+def nginx_line(draw: random.Random, number: int) -> str:
+    """An access log as a scanner and customers leave it: addresses and paths repeat, queries do not."""
+    address = ".".join(str(draw.randrange(1, 223)) for _ in range(4))
+    clock = f"{number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}"
+    return (
+        f'{address} - - [23/Nov/2026:{clock} +0800] "GET /shop/{draw.randrange(3000)}?q={number} HTTP/1.1" '
+        f'{draw.choice((200, 200, 200, 302, 404))} {draw.randrange(90_000)} "-" '
+        f'"Mozilla/5.0 (X11; Linux x86_64; rv:{draw.randrange(140)}.0) Gecko/20100101"\n'
+    )
+
+
+def windows_line(draw: random.Random, number: int) -> str:
+    """A failed logon as Winlogbeat writes it."""
+    host = f"KST-WS{draw.randrange(400):03}"
+    data = {
+        "TargetUserName": f"user{draw.randrange(5000)}",
+        "LogonType": "3",
+        "IpAddress": f"203.0.{draw.randrange(256)}.{draw.randrange(256)}",
+        "Status": "0xc000006d",
+        "SubStatus": "0xc000006a",
+        "WorkstationName": host,
+        "SubjectUserSid": "S-1-0-0",
+    }
+    event = {
+        "@timestamp": f"2026-11-23T02:{number // 60 % 60:02}:{number % 60:02}.{draw.randrange(1000):03}Z",
+        "event": {"code": "4625", "provider": "Microsoft-Windows-Security-Auditing", "kind": "event"},
+        "host": {"name": host},
+        "winlog": {
+            "channel": "Security",
+            "computer_name": f"{host}.corp.example",
+            "event_id": "4625",
+            "record_id": number,
+            "event_data": data,
+        },
+        "message": "An account failed to log on. Subject: Security ID: S-1-0-0. Failure Reason: Unknown user name.",
+    }
+    return json.dumps(event) + "\n"
+
+
+def forwarded(folder: Path, log: Path, mapping: str, connection: KafkaConnection) -> Run:
+    """`jsoc forward run` from the file's first line to the last acknowledgement; start-up counts."""
+    state = folder / f"state-{mapping}"
+    shutil.rmtree(state, ignore_errors=True)
+    for name in ("institution", "federation"):
+        key = folder / f"{name}.key"
+        key.touch(mode=0o600)
+        key.write_text(secrets.token_hex(32), encoding="ascii")
+    config = folder / "forwarder.yml"
+    settings = {
+        "member": MEMBER,
+        "kafka": connection.model_dump(mode="json"),
+        "state_dir": str(state),
+        "keys": {"institution": str(folder / "institution.key"), "federation": str(folder / "federation.key")},
+        "inputs": [{"name": "log", "path": str(log), "mapping": mapping}],
+    }
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    size = log.stat().st_size
+    begun = time.monotonic()
+    command = [sys.executable, "-m", "pipeline.cli", "forward", "run", "--config", str(config)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        while _acknowledged(state) < size:
+            time.sleep(0.05)
+        wall = time.monotonic() - begun
+        memory = _resident(process.pid)
+        process.send_signal(signal.SIGTERM)
+        _, _, usage = os.wait4(process.pid, 0)
+        process.returncode = 0
+    return Run(wall, usage.ru_utime + usage.ru_stime, memory)
+
+
+def shipped_bare(log: Path, connection: KafkaConnection, per_record: int) -> Run:
+    """The same lines through kafka-python alone, raw, so many in a record."""
+    begun, cpu = time.monotonic(), time.process_time()
+    producer = open_producer(connection)
+    with log.open("rb") as file:
+        batch: list[bytes] = []
+        for line in file:
+            batch.append(line.rstrip(b"\n"))
+            if len(batch) == per_record:
+                producer.send(f"events.{MEMBER}", value=b"\n".join(batch))
+                batch = []
+        if batch:
+            producer.send(f"events.{MEMBER}", value=b"\n".join(batch))
+    producer.flush()
+    producer.close()
+    return Run(time.monotonic() - begun, time.process_time() - cpu)
+
+
+def _acknowledged(state: Path) -> int:
+    try:
+        inputs = orjson.loads((state / "positions.json").read_bytes())["inputs"]
+        return sum(one["offset"] for one in inputs["log"])
+    except (OSError, ValueError, KeyError):
+        return 0
+
+
+def _resident(pid: int) -> int:
+    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(text.split("VmHWM:")[1].split()[0]) * 1024
+
+
+def _quiet(*_: object) -> None:
+    """The stack's progress is not wanted here."""
+
+
+def main() -> None:
+    """Measure and print."""
+    table = Table(title=f"{LINES:,} lines from a file to acknowledged events (floors: other work shares the machine)")
+    for column in ("log", "events/s", "per CPU second", "goal", "bare loop", "ratio", "bare, batched", "memory"):
+        table.add_column(column)
+    makers: dict[str, Callable[[random.Random, int], str]] = {
+        "nginx-access": nginx_line,
+        "windows-winlogbeat": windows_line,
+    }
+    with broker() as (settings, connection):
+        for mapping, make in makers.items():
+            log = settings.home / f"{mapping}.log"
+            draw = random.Random(7)
+            with log.open("w", encoding="utf-8") as file:
+                file.writelines(make(draw, number) for number in range(LINES))
+            run = forwarded(settings.home, log, mapping, connection)
+            bare, batched = (shipped_bare(log, connection, count) for count in (1, MAX_BATCH_EVENTS))
+            table.add_row(
+                mapping,
+                f"{LINES / run.wall:,.0f}",
+                f"{LINES / run.cpu:,.0f}",
+                f"{GOALS[mapping]:,}",
+                f"{LINES / bare.wall:,.0f}",
+                f"{bare.wall / run.wall:.2f}",
+                f"{LINES / batched.wall:,.0f}",
+                f"{run.memory / 2**20:.0f} MiB",
+            )
+            log.unlink()
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
