@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -52,5 +53,6 @@ def test_a_sample_that_does_not_hold_is_told_with_its_line(tmp_path: Path, old: 
 
 def test_the_example_in_the_documentation_is_a_sound_mapping(tmp_path: Path) -> None:
     text = (Path(__file__).parents[3] / "docs" / "forwarder.md").read_text(encoding="utf-8")
-    example = text[text.index("    name: door-control") : text.index("`behind: syslog` beside")]
+    lines = text[text.index("    name: door-control") :].splitlines(keepends=True)
+    example = "".join(takewhile(lambda line: line.startswith("    ") or not line.strip(), lines))
     assert [str(fault) for fault in sample_faults(mapping_file(tmp_path, example))] == []
