@@ -205,10 +205,10 @@ def _collect(prefix: str, data: dict[str, Any], fields: Fields, united: _United,
         raise Refused("too-deep", f"objects nested deeper than {MAX_DEPTH}")
     for key, value in data.items():
         name = prefix + key
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             _collect(name + ".", value, fields, united, depth + 1)
-        elif isinstance(value, list):
-            _collect_array(name, value, fields, united, depth + 1)
+        elif isinstance(value, dict | list):  # an empty object is there, and holds nothing: as an empty array
+            _collect_array(name, list(value), fields, united, depth + 1)
         else:
             _add(name, value, fields, united)
 

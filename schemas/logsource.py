@@ -29,6 +29,8 @@ class LogSourceTable(NamedTuple):
 
     windows: dict[tuple[str, str], Entry]
     """(channel, event code) -> entry; code `""` is every other code of the channel."""
+    other_channels: Entry
+    """Of a channel that is not named."""
     datasets: dict[str, Entry]
     modules: dict[str, Entry]
     names: tuple[frozenset[str], frozenset[str], frozenset[str]]
@@ -52,7 +54,8 @@ def derive_logsource(fields: Fields) -> None:
 
     Looked up by `winlog.channel` and `event.code` (or `Channel` and `EventID`, raw), then `event.dataset`, then
     `event.module`; the first that is known decides. If none is, plain `product` and `category` are taken at their word
-    where they hold names of the table, and `service` beside one of them. An event that belongs to several gets a tuple.
+    where they hold names of the table, and `service` beside one of them; a channel that the table does not name is one
+    of Windows. An event that belongs to several gets a tuple.
     An unknown event is left as it is.
     """
     if PRODUCT in fields and CATEGORY in fields and SERVICE in fields:
@@ -108,7 +111,14 @@ def _entry_of(fields: Fields) -> Entry | None:
     module = fields.get(MODULE)
     if isinstance(module, str) and module in table.modules:
         return table.modules[module]
-    return _plain_entry(fields, table)
+    entry = _plain_entry(fields, table)
+    if entry is None and isinstance(channel, str) and channel and _is_windows(fields):
+        return table.other_channels
+    return entry
+
+
+def _is_windows(fields: Fields) -> bool:
+    return CHANNEL_FIELDS[0] in fields or not fields.keys().isdisjoint(CODE_FIELDS)
 
 
 def _plain_entry(fields: Fields, table: LogSourceTable) -> Entry | None:
@@ -173,7 +183,7 @@ def read_table(data: Any) -> LogSourceTable:
             windows[channel.lower(), str(code)] = _entry(base | own | more, f"{channel} {code}")
     datasets = {name: _entry(entry, name) for name, entry in data["datasets"].items()}
     modules = {name: _entry(entry, name) for name, entry in data["modules"].items()}
-    table = LogSourceTable(windows, datasets, modules, _NO_NAMES)
+    table = LogSourceTable(windows, _entry(base, "windows"), datasets, modules, _NO_NAMES)
     entries = [*_all_entries(table), _entry(data["names"], "names")]
     product, category, service = (
         frozenset(name for entry in entries for name in entry.names[place]) for place in range(len(ATTRIBUTES))

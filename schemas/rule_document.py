@@ -18,6 +18,8 @@ class RuleDocument:
     data: dict[str, Any]
     lines: dict[tuple[str | int, ...], int] = field(default_factory=dict)
     """Path of keys -> line, for errors that name the place."""
+    written: dict[tuple[str | int, ...], str] = field(default_factory=dict)
+    """Path of keys -> the text of a value that plain YAML reads as something else: `0x1010`, `010`, `no`."""
 
     @property
     def id(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from pipeline.detect.filters import Filter, apply_filters, compile_filter, logsource_of
 from pipeline.detect.placeholders import Placeholders
@@ -90,7 +91,7 @@ def compile_detection(
     """
     rule, expression = lower_document(document, placeholders, taxonomy)
     return DetectionPlan(
-        id=str(rule.id or document.id),
+        id=_identity(document),
         title=rule.title,
         logsource=logsource_of(rule.logsource),
         expression=expression,
@@ -106,6 +107,14 @@ def compile_detection(
         alerts=_alerts(document),
         source=f"{document.path.name}:{document.line}",
     )
+
+
+def _identity(document: RuleDocument) -> str:
+    """The rule's id; a UUID in its usual spelling."""
+    try:
+        return str(UUID(document.id))
+    except ValueError:
+        return document.id
 
 
 def _alerts(document: RuleDocument) -> bool:

@@ -21,6 +21,7 @@ MAX_NAMED: Final = 20_000
 _TOKEN: Final = re.compile(r"[()|]|[^\s()|]+")
 _OPERATORS: Final = frozenset({"and", "or", "not"})
 _QUANTIFIERS: Final = frozenset({"1", "any", "all"})
+_WORDS: Final = _OPERATORS | _QUANTIFIERS | {"of", "them"}
 
 
 def parse_condition(text: str, selections: Mapping[str, Expression], where: str) -> Expression:
@@ -39,7 +40,11 @@ def parse_condition(text: str, selections: Mapping[str, Expression], where: str)
 class _Parser:
     def __init__(self, text: str, selections: Mapping[str, Expression], where: str) -> None:
         self._text, self._selections, self._where = text, selections, where
-        self._tokens = _TOKEN.findall(text)
+        # As older tools read them: `AND` is an operator, unless a selection is called so.
+        self._tokens = [
+            token.lower() if token.lower() in _WORDS and token not in selections else token
+            for token in _TOKEN.findall(text)
+        ]
         self._next = 0
         self._depth = 0
         self._named = 0
@@ -132,8 +137,6 @@ class _Parser:
         return taken
 
     def _undefined(self, name: str) -> RuleError:
-        if name.lower() in _OPERATORS:
-            return self._wrong(f"`{name}` is not an operator", f"`{name.lower()}`")
         return self._wrong(f"`{name}` is not defined", f"one of {', '.join(self._selections)}")
 
     def _wrong(self, what: str, expected: str) -> RuleError:

@@ -6,8 +6,8 @@ detection: ...                   lines={("title",): 1, ("detection",): 2, ...})
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -32,7 +32,6 @@ _COLLECTIONS: Final = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq
 
 _MATCHED: Final = frozenset({"detection", "filter"})
 """Sections whose values are compared with events."""
-_DECIMAL: Final = re.compile(r"[+-]?(0|[1-9][0-9]*)")
 
 Place = tuple[str | int, ...]
 
@@ -162,7 +161,7 @@ def _document(path: Path, node: yaml.Node, loader: yaml.CSafeLoader) -> RuleDocu
     line = node.start_mark.line + 1
     if not isinstance(data, dict):
         raise RuleError(f"{path}:{line}", "not a rule", got=type(data).__name__, expected="keys and values")
-    return RuleDocument(path, line, _kind(data, f"{path}:{line}"), data, reader.lines)
+    return RuleDocument(path, line, _kind(data, f"{path}:{line}"), data, reader.lines, reader.written)
 
 
 def _kind(data: dict[str, Any], where: str) -> Literal["detection", "correlation", "filter"]:
@@ -179,15 +178,6 @@ def _kind(data: dict[str, Any], where: str) -> Literal["detection", "correlation
     raise RuleError(where, "not a rule", got=sorted(data)[:8], expected="a key detection, correlation or filter")
 
 
-def _is_misread(written: str, value: Any) -> bool:
-    """Whether plain YAML turned what an author saw as text into another value: `0x1010`, `010`, `22:30`, `no`."""
-    if isinstance(value, bool):
-        return written.lower() not in {"true", "false"}
-    if isinstance(value, int):
-        return _DECIMAL.fullmatch(written) is None
-    return isinstance(value, float) and (":" in written or "_" in written)
-
-
 class _NodeReader:
     """YAML nodes to Python values; counts what it makes, so that a small file cannot become a large document."""
 
@@ -196,6 +186,7 @@ class _NodeReader:
         self._loader = loader
         self._nodes = 0
         self.lines: dict[Place, int] = {}
+        self.written: dict[Place, str] = {}
 
     def value(self, node: yaml.Node, place: Place) -> Any:
         self._nodes += 1
@@ -211,10 +202,12 @@ class _NodeReader:
         if isinstance(node, yaml.SequenceNode):
             return [self._item(item, (*place, index)) for index, item in enumerate(node.value)]
         value = self._scalar(node)
-        plain = isinstance(node, yaml.ScalarNode) and not node.style
-        if plain and place and place[0] in _MATCHED and _is_misread(node.value, value):
-            told = f"YAML reads this as {value!r}; write that, or the text in quotes"
-            raise RuleError(where, told, got=node.value, hint=f'"{node.value}"')
+        if place and place[0] in _MATCHED and isinstance(value, bool | int | float | date):
+            # No event holds a date; a number or a boolean may be meant, or the text: both are kept.
+            if isinstance(value, date):
+                return node.value
+            if node.value.lower() != str(value).lower():
+                self.written[place] = node.value
         return value
 
     def _scalar(self, node: yaml.Node) -> Any:

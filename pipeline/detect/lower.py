@@ -175,7 +175,8 @@ def _lower_value(value: SigmaType, item: SigmaDetectionItem) -> Expression:
         case SigmaCIDRExpression():
             return Cidr(field, str(_plain_network(value.network)))
     if field is None:
-        return _lower_keyword(value, where)
+        told = f"{type(value).__name__.removeprefix('Sigma')} needs a field; keywords are texts or numbers"
+        raise RuleError(where, told)
     return _lower_field_value(value, field, item, where)
 
 
@@ -183,14 +184,6 @@ def _plain_network(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Netw
     """`::ffff:10.0.0.0/104` is 10.0.0.0/8, however an event writes the address."""
     mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
     return network if mapped is None or network.prefixlen < 96 else IPv4Network((mapped, network.prefixlen - 96))
-
-
-def _lower_keyword(value: SigmaType, where: str) -> Expression:
-    if isinstance(value, SigmaNumber) and not isinstance(value, SigmaTimestampPart):
-        return Text(None, "contains", str(value.number))
-    if isinstance(value, SigmaBool):
-        return Text(None, "contains", str(value.boolean).lower())
-    raise RuleError(where, f"{type(value).__name__.removeprefix('Sigma')} needs a field; keywords are texts or numbers")
 
 
 def _lower_field_value(value: SigmaType, field: str, item: SigmaDetectionItem, where: str) -> Expression:

@@ -12,11 +12,16 @@ from typing import Any, Final
 
 from sigma.exceptions import SigmaValueError
 from sigma.modifiers import (
+    SigmaAllModifier,
     SigmaBase64Modifier,
     SigmaBase64OffsetModifier,
+    SigmaCaseSensitiveModifier,
     SigmaContainsModifier,
     SigmaEndswithModifier,
+    SigmaFieldReferenceModifier,
     SigmaModifier,
+    SigmaNegateModifier,
+    SigmaRegularExpressionModifier,
     SigmaStartswithModifier,
     SigmaUTF16BEModifier,
     SigmaUTF16Modifier,
@@ -73,6 +78,45 @@ class WideWithMark(SigmaUTF16Modifier):
         encoded = _encoded(val, "utf-16-le")
         encoded.s = ["\xff\xfe", *encoded.s]
         return encoded._merge_strs()
+
+
+class Cased(SigmaCaseSensitiveModifier):
+    """`cased`: pySigma refuses it after `re` and `fieldref`."""
+
+    def modify(self, val: Matchable) -> Matchable:  # type: ignore[override]
+        """The value as it is; that the chain says `cased` is what the lowering looks at."""
+        return val
+
+
+class FieldReference(SigmaFieldReferenceModifier):
+    """`fieldref`: pySigma takes `startswith` and the like behind it only."""
+
+    def modify(self, val: SigmaString) -> SigmaFieldReference:
+        """The other field; the wildcards that modifiers before added are how it is compared."""
+        before = set(self.applied_modifiers)
+        starts, ends = not before.isdisjoint({StartsWith, Contains}), not before.isdisjoint({EndsWith, Contains})
+        name = SigmaString()
+        name.s = val.s[ends : len(val.s) - starts]
+        reference = super().modify(name)
+        reference.starts_with, reference.ends_with = starts, ends
+        return reference
+
+
+class Pattern(SigmaRegularExpression):
+    r"""A regular expression that RE2 judges alone: pySigma has Python compile it, which knows no `\p{L}`."""
+
+    def compile(self) -> None:
+        """Nothing; the lowering compiles."""
+
+
+class RegularExpression(SigmaRegularExpressionModifier):
+    """`re`: pySigma refuses it after modifiers that leave the value alone, such as `neq`."""
+
+    def modify(self, val: SigmaString) -> SigmaRegularExpression:
+        """The value as it is written, as a pattern."""
+        if not set(self.applied_modifiers) <= {Cased, SigmaAllModifier, SigmaNegateModifier}:
+            raise SigmaValueError("re takes the value as it is written, before other modifiers", source=self.source)
+        return Pattern(val.original)
 
 
 class Base64(SigmaBase64Modifier):
@@ -163,8 +207,11 @@ MODIFIERS: Final[dict[str, type[SigmaModifier[Any, Any]]]] = {
     **modifier_mapping,
     "base64": Base64,
     "base64offset": Base64Offset,
+    "cased": Cased,
     "contains": Contains,
     "endswith": EndsWith,
+    "fieldref": FieldReference,
+    "re": RegularExpression,
     "startswith": StartsWith,
     "utf16": WideWithMark,
     "utf16be": WideBigEndian,
@@ -197,4 +244,4 @@ def _check_length(length: int) -> None:
 
 
 def _anchored(value: SigmaRegularExpression, frame: str) -> SigmaRegularExpression:
-    return SigmaRegularExpression(frame.format(str(value.regexp)), value.flags)
+    return Pattern(frame.format(str(value.regexp)), value.flags)

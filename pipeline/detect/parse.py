@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sigma.exceptions import SigmaError, SigmaRuleLocation, SigmaTypeError
 from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaDetections, SigmaLogSource, SigmaRule
-from sigma.types import SigmaNumber, SigmaString, SigmaType, sigma_type
+from sigma.types import SigmaExpansion, SigmaNumber, SigmaString, SigmaType, sigma_type
 
 from pipeline.detect.modifiers import MODIFIERS
 from pipeline.detect.view import NATIVE_INTEGERS
@@ -21,6 +22,12 @@ from schemas.suggest import did_you_mean
 
 SCALARS: Final = (str, int, float, bool, type(None))
 TAXONOMIES: Final = ("sigma", "ecs")
+VALUED: Final = frozenset({"exists", "gt", "gte", "lt", "lte", "minute", "hour", "day", "week", "month", "year"})
+"""Modifiers that take a number or a boolean."""
+TEXTUAL: Final = frozenset(MODIFIERS) - VALUED - {"all", "neq"}
+MAX_ID: Final = 128
+_LISTS: Final = ("falsepositives", "fields", "references", "scope")
+"""Metadata that may be one text instead of a list."""
 
 # What pySigma lets escape on malformed documents instead of its own errors.
 _PARSER_FAULTS: Final = (SigmaError, TypeError, ValueError, AttributeError, KeyError, IndexError, RecursionError)
@@ -35,9 +42,12 @@ def parse_rule(document: RuleDocument, section: str = "detection") -> SigmaRule:
     _check_taxonomy(document)
     _check_logsource(document)
     identity = document.data.get("id")
-    if identity is not None and not isinstance(identity, str):
-        raise RuleError(document.where("id"), "an id is a UUID", got=identity, expected="text", hint="uuidgen")
-    metadata = {key: value for key, value in document.data.items() if key not in {"logsource", section}}
+    if identity is not None and not _is_id(identity):
+        told = f"text without blanks, at most {MAX_ID} characters"
+        raise RuleError(document.where("id"), "not an id", got=identity, expected=told, hint="uuidgen")
+    # Ids need not be UUIDs, the specification says; to pySigma they must.
+    left_out = {"id", "logsource", section}
+    metadata = {key: _listed(key, value) for key, value in document.data.items() if key not in left_out}
     try:
         attributes, _ = SigmaRule.from_dict_common_params(metadata)
     except _PARSER_FAULTS as fault:
@@ -47,6 +57,15 @@ def parse_rule(document: RuleDocument, section: str = "detection") -> SigmaRule:
     except _PARSER_FAULTS as fault:
         raise RuleError(document.where("logsource"), f"pySigma refuses it: {_told(fault)}") from fault
     return SigmaRule(logsource=logsource, detection=_detections(document, section), **attributes)
+
+
+def _is_id(identity: Any) -> bool:
+    short = isinstance(identity, str) and 0 < len(identity) <= MAX_ID
+    return short and identity.isprintable() and " " not in identity
+
+
+def _listed(key: str, value: Any) -> Any:
+    return [value] if key in _LISTS and isinstance(value, str) else value
 
 
 def _check_taxonomy(document: RuleDocument) -> None:
@@ -125,34 +144,43 @@ class _SelectionReader:
         if field != field.strip():
             raise RuleError(where, "a blank before or after a field's name", got=key, hint=printable(field.strip()))
         values = value if isinstance(value, list) else [value]
+        places = [(*place, index) for index in range(len(values))] if isinstance(value, list) else [place]
         odd = [entry for entry in values if not isinstance(entry, SCALARS)]
         if odd:
             raise RuleError(where, f"a {type(odd[0]).__name__} is not a value", got=odd[0], expected="text or a number")
         if not values:
             raise RuleError(where, "an empty list matches nothing", got=key, hint="null, if the field shall be empty")
         try:
-            typed = [_typed(entry, is_regex="re" in names) for entry in values]
+            written = map(self._document.written.get, places)
+            typed = [_typed(entry, text, field, names) for entry, text in zip(values, written, strict=True)]
             modifiers = [MODIFIERS[name] for name in names]
             return SigmaDetectionItem(field or None, modifiers, typed, source=_location(self._document, *place))
         except SigmaTypeError as fault:
             # pySigma names the modifier's class.
             guilty = next((name for name in names if f"Modifier {MODIFIERS[name].__name__} " in _told(fault)), None)
             told = f"`{guilty}` does not take such a value" if guilty else f"pySigma refuses it: {_told(fault)}"
-            bare = guilty is not None and any(isinstance(entry, int | float) for entry in values)
-            hint = "the value in quotes" if bare else ""
-            raise RuleError(where, told, got=f"{key}: {value!r}", hint=hint) from fault
+            raise RuleError(where, told, got=f"{key}: {value!r}") from fault
         except _PARSER_FAULTS as fault:
             raise RuleError(where, f"pySigma refuses it: {_told(fault)}", got=f"{key}: {value!r}") from fault
 
 
-def _typed(entry: Any, *, is_regex: bool) -> SigmaType:
-    if is_regex and isinstance(entry, str):
+def _typed(entry: Any, written: str | None, field: str, names: Sequence[str]) -> SigmaType:
+    """A value by its YAML type; where text is wanted (keywords, `contains`), numbers and booleans as they are written.
+
+    Of a value that YAML reads as something else than is written (`0x1010` is 4112, `no` is false) either counts.
+    """
+    valued = not VALUED.isdisjoint(names)
+    if isinstance(entry, bool | int | float) and not valued and (not field or not TEXTUAL.isdisjoint(names)):
+        entry = written or str(entry).lower()
+    if isinstance(entry, str) and "re" in names:
         return SigmaString.from_str(entry)
     value = sigma_type(entry)
     if isinstance(value, SigmaNumber) and isinstance(entry, int):
         # pySigma rounds integers that are no floating-point numbers: 9007199254740993 becomes ...992.
         value.number = entry if entry in NATIVE_INTEGERS else float(entry)
-    return value
+    if written is None or valued or isinstance(value, SigmaString):
+        return value
+    return SigmaExpansion([value, sigma_type(written)])
 
 
 def _location(document: RuleDocument, *place: str | int) -> SigmaRuleLocation:

@@ -16,6 +16,7 @@ from sigma.types import Placeholder, SigmaExpansion, SigmaRegularExpression, Sig
 
 from pipeline.detect.load import LISTS_SUFFIX
 from pipeline.detect.lower import place_of
+from pipeline.detect.modifiers import Pattern
 from schemas.errors import ConfigError, RuleError, printable
 
 Placeholders = Mapping[str, Sequence[str]]
@@ -91,9 +92,7 @@ def _filled(value: SigmaType, placeholders: Placeholders, where: str) -> SigmaTy
     for combination in product(*choices):
         whole = type(text)()
         whole.s = [piece for pieces in combination for piece in pieces]
-        filled.append(
-            SigmaRegularExpression(str(whole), value.flags) if isinstance(value, SigmaRegularExpression) else whole
-        )
+        filled.append(Pattern(str(whole), value.flags) if isinstance(value, SigmaRegularExpression) else whole)
     return filled[0] if len(filled) == 1 else SigmaExpansion(filled)
 
 

@@ -31,7 +31,7 @@ from pipeline.detect.plan import (
     TimeUnit,
 )
 from pipeline.detect.regexes import compile_like, compile_regex
-from pipeline.detect.view import EventView, elements_of
+from pipeline.detect.view import EventView, elements_of, number_of
 from schemas.event import Scalar
 
 Test = Callable[[EventView], bool]
@@ -250,10 +250,16 @@ def addresses_of(text: str) -> tuple[Address, ...]:
 
 
 def moment_of(scalar: Scalar) -> datetime | None:
-    """The date-time a value is: ISO 8601 text as written, or seconds or milliseconds since 1970 in UTC."""
+    """The date-time a value is: ISO 8601 text as written, or seconds or milliseconds since 1970 in UTC.
+
+    A text of digits alone is such a number too, unless it is as short as `20261127`.
+    """
     try:
         if isinstance(scalar, str):
-            return datetime.fromisoformat(scalar) if len(scalar) <= MAX_ADDRESS_TEXT else None
+            number = number_of(scalar) if len(scalar) > len("20261127") else None
+            if number is None:
+                return datetime.fromisoformat(scalar) if len(scalar) <= MAX_ADDRESS_TEXT else None
+            scalar = number
         if not isinstance(scalar, int | float) or isinstance(scalar, bool):
             return None
         seconds = scalar / 1000 if abs(scalar) >= MILLISECONDS_FROM else scalar

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from schemas.event import Fields
+from schemas.event import Fields, Scalar, flatten
 from tests.pipeline.detect.samples import plan, selection, verdict
 
 
@@ -160,3 +160,60 @@ def test_keywords_are_looked_for_in_every_value_of_the_log(detection: str, field
 )
 def test_maps_are_and_lists_are_or(detection: str, fields: Fields, expected: bool) -> None:
     assert verdict(plan(detection), fields) is expected
+
+
+@pytest.mark.parametrize(
+    ("body", "matching", "other"),
+    [
+        ("f: 0x1010", ["0x1010", 4112, "4112"], ["1010", None]),
+        ("f: 010", ["010", 8], [10, "10"]),
+        ("f: no", ["no", "NO", False, "false"], [0, True, "yes"]),
+        ("f: [x, 12:34:56]", ["12:34:56", 45296, "X"], ["12:34"]),
+        ("f: 1_000", ["1_000", 1000], []),
+        ("f: 2026-11-27", ["2026-11-27"], [20261127]),
+        ("f|neq: 0x10", ["a", 17], ["0x10", 16]),
+        ("f|contains: 0x10", ["a 0x10 b"], [16, "16"]),
+        ("f|gt: 0x10", [17], [16]),
+    ],
+)
+def test_a_value_that_yaml_reads_otherwise_counts_both_ways(
+    body: str, matching: list[Scalar], other: list[Scalar]
+) -> None:
+    found = selection(body)
+    assert [verdict(found, {"f": value}) for value in matching] == [True] * len(matching)
+    assert [verdict(found, {"f": value}) for value in other] == [False] * len(other)
+
+
+@pytest.mark.parametrize(
+    ("body", "matching", "other"),
+    [
+        ("f|contains: 5", ["x5y", 1524], [4, "x"]),
+        ("f|contains|all: [5, a, 0.50]", ["a 0.50"], ["a 0.5", "5a"]),
+        ("f|startswith: 46", [4625, "46"], ["146"]),
+        ("f|endswith: true", [True, "so true"], ["true."]),
+        ("f|re: 5", ["x5"], ["x"]),
+        ("f|cased: 5", [5, "5"], ["55"]),
+        ("f|base64: 12", ["MTI="], [12]),
+    ],
+)
+def test_numbers_and_booleans_are_texts_where_a_modifier_takes_text(
+    body: str, matching: list[Scalar], other: list[Scalar]
+) -> None:
+    found = selection(body)
+    assert [verdict(found, {"f": value}) for value in matching] == [True] * len(matching)
+    assert [verdict(found, {"f": value}) for value in other] == [False] * len(other)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "text"), [("no", "no way"), ("0x10", "at 0x10."), ("4711", "id 4711"), ("1.50", "1.50")]
+)
+def test_a_bare_keyword_is_the_text_that_is_written(keyword: str, text: str) -> None:
+    found = plan(f"sel: [{keyword}]\ncondition: sel")
+    assert verdict(found, {"f": text})
+    assert not verdict(found, {"f": "false 16 1.5"})
+
+
+def test_an_empty_object_is_there_and_holds_nothing() -> None:
+    assert verdict(selection("a.b|exists: true"), flatten({"a": {"b": {}}}))
+    assert verdict(selection("a.b: null"), flatten({"a": {"b": {}}}))
+    assert not verdict(selection("a.b|exists: true"), flatten({"a": {"c": {}}}))
