@@ -15,15 +15,14 @@ from typing import BinaryIO, Final, Literal
 import click
 import orjson
 
-from pipeline.cli.rule_loading import load_plans, taxonomy_option
+from pipeline.cli.rule_loading import is_rules, load_plans, taxonomy_option
 from pipeline.detect.evaluate import Detector
-from pipeline.detect.records import READ_BYTES, Record, read_file, read_stream
+from pipeline.detect.records import READ_BYTES, STDIN, Record, read_file, read_stream
 from pipeline.detect.taxonomy import Taxonomy
 from schemas.errors import ConfigError, printable
 from schemas.event import Fields
 from schemas.logsource import ATTRIBUTES, PREFIX, deciding_fields
 
-STDIN: Final = "-"
 PROBLEMS_SHOWN: Final = 20
 LOOKED_AT: Final = 1_000
 """Events whose log source is looked at to tell when none is known."""
@@ -136,14 +135,23 @@ def detect(
 
     Writes one JSON object per match: source, record (counted from 1), rule, title, level. An event is put to the rules
     of its log source: its own `jointsoc.logsource.*`, else derived from its channel, dataset or module, else its plain
-    `product` and `category`. Raw Windows events get the field names of Sigma's Windows rules; `--taxonomy ecs` is for
+    `product` and `category`. Rule files, folders and packs among FILES are rules too, so `--rules rules/*.yml` works.
+    Raw Windows events get the field names of Sigma's Windows rules; `--taxonomy ecs` is for
     events with ECS names. Exit code 1 if a record could not be read.
 
     \b
     Example:
       jsoc detect --rules rules/sigma --stats events.ndjson.gz > matches.ndjson
     """
-    plans = load_plans(rule_paths, placeholders, taxonomy=taxonomy, skip_unsupported=skip_unsupported)
+    among = [path for path in files if is_rules(path)]
+    files = tuple(path for path in files if path not in among)
+    plans = load_plans(
+        (*rule_paths, *among),
+        placeholders,
+        taxonomy=taxonomy,
+        skip_unsupported=skip_unsupported,
+        on_correlations=_tell_correlations,
+    )
     assumed = read_logsource(logsource) if logsource else {}
     tally = Tally(len(plans))
     detector = Detector(plans, routed=not unrouted, assumed=assumed)
@@ -162,6 +170,10 @@ def detect(
     if tally.homeless == min(tally.events, LOOKED_AT) > 0 == tally.matches and not unrouted:
         click.echo("no event has a known log source, so no rule applies; see --logsource and --unrouted", err=True)
     return 1 if tally.bad else 0
+
+
+def _tell_correlations(count: int) -> None:
+    click.echo(f"left out: {count} correlations, which need members; see jsoc replay", err=True)
 
 
 def read_logsource(text: str) -> Fields:

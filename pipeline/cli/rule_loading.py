@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from pipeline.detect.compile import compile_detections
-from pipeline.detect.load import load_documents
+from pipeline.detect.load import SUFFIXES, load_documents
 from pipeline.detect.placeholders import load_placeholders, with_lists
 from pipeline.detect.plan import DetectionPlan
 from pipeline.detect.taxonomy import TAXONOMIES, Taxonomy
@@ -57,10 +57,27 @@ def save_cache(cache: RuleCache) -> None:
         click.echo(f"the compiled rules are not remembered: {error}", err=True)
 
 
+def is_rules(path: Path) -> bool:
+    """Whether a path is of rules, not of events: a folder, a `.yml` file, a pack."""
+    return path.is_dir() or path.suffix in SUFFIXES or is_pack(path)
+
+
 def load_plans(
-    paths: Sequence[Path], placeholders: Path | None, *, skip_unsupported: bool, taxonomy: Taxonomy | None = None
+    paths: Sequence[Path],
+    placeholders: Path | None,
+    *,
+    skip_unsupported: bool,
+    taxonomy: Taxonomy | None = None,
+    on_correlations: Callable[[int], None] | None = None,
 ) -> tuple[DetectionPlan, ...]:
     """The detections of rule files, folders and packs.
+
+    Args:
+        paths: what to load.
+        placeholders: YAML file with values for `expand`.
+        skip_unsupported: name rules that cannot be honoured on stderr instead of failing.
+        taxonomy: the field names that events have.
+        on_correlations: told how many correlations are among them; they are left out.
 
     Raises:
         RuleError: the first rule that cannot be honoured, unless skipped.
@@ -71,7 +88,9 @@ def load_plans(
     if packs and taxonomy is not None:
         where = printable(str(packs[0]))
         raise ConfigError(where, "a pack's taxonomy was chosen when it was built", hint="jsoc rules build --taxonomy")
-    plans = [plan for path in packs for plan in read_pack(path).detections]
+    built = [read_pack(path) for path in packs]
+    plans = [plan for pack in built for plan in pack.detections]
+    correlations = sum(len(pack.correlations) for pack in built)
     if files:
         problems: list[RuleError] = []
         documents = load_documents(files, problems=problems if skip_unsupported else None)
@@ -86,4 +105,7 @@ def load_plans(
         for problem in problems:
             tell_problem(problem)
         plans += compiled.plans
+        correlations += sum(document.kind == "correlation" for document in documents)
+    if correlations and on_correlations:
+        on_correlations(correlations)
     return tuple(plans)

@@ -8,7 +8,9 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple
+from shutil import copyfileobj
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import orjson
 
@@ -17,16 +19,19 @@ from pipeline.detect.windows import event_fields
 from schemas.errors import ConfigError, EventError
 from schemas.event import Fields, Refused
 
-Stream = IO[bytes] | gzip.GzipFile | io.BytesIO
-
+STDIN: Final = "-"
+"""What a stream without a name is called."""
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 READ_BYTES: Final = 1024 * 1024
 MAX_BROKEN: Final = 1_000
 """Broken records of a file that is not one object per line; each costs a look at the whole file."""
 TEXT_SUFFIXES: Final = frozenset({".log", ".raw", ".syslog", ".txt"})
 """Files whose lines are events with the one field `message`, unless they hold JSON."""
+GZIP_MAGIC: Final = b"\x1f\x8b"
+EVTX_MAGIC: Final = b"ElfFile\0"
 EVTX_HEADER_BYTES: Final = 4096
 EVTX_CHUNK_BYTES: Final = 65_536
+_AFTER_VALUE: Final = "unexpected content after document"
 _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -44,46 +49,68 @@ Found = tuple[Fields | None, str]
 
 
 def read_file(path: Path) -> Iterator[Record]:
-    """The records of one file, by its name: `.evtx`, `.log` and the like, `.gz` of them, else JSON in whichever layout.
+    """The records of one file: EVTX, `.log` and the like, else JSON in whichever layout; any of them in gzip.
 
     Raises:
         ConfigError: no such file, or EVTX without the `evtx` package.
         EventError: the file's container is damaged (gzip, EVTX).
     """
     if path.suffix.lower() == ".evtx":
-        yield from _numbered(_read_evtx(path))
+        yield from _numbered(_read_evtx(path, str(path)))
         return
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packed = suffixes[-1:] == [".gz"]
     text = not TEXT_SUFFIXES.isdisjoint(suffixes[-2:-1] if packed else suffixes[-1:])
     try:
-        if packed:
-            with gzip.open(path) as unpacked, io.BufferedReader(unpacked, READ_BYTES) as stream:
-                yield from read_stream(stream, text=text)
-        else:
-            with path.open("rb", READ_BYTES) as stream:
-                yield from read_stream(stream, text=text)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise EventError(str(path), f"damaged gzip: {error}") from error
+        with path.open("rb", READ_BYTES) as stream:
+            yield from read_stream(stream, text=text, packed=packed, name=str(path))
     except OSError as error:
         raise ConfigError(str(path), f"cannot read: {error.strerror or error}") from error
 
 
-def read_stream(stream: Stream, *, text: bool = False) -> Iterator[Record]:
-    """The records of a byte stream: one object per line, an array, or objects one after the other.
+def read_stream(stream: BinaryIO, *, text: bool = False, packed: bool = False, name: str = STDIN) -> Iterator[Record]:
+    """The records of a byte stream: one object per line, an array, or objects one after the other; or EVTX; or gzip.
 
     Args:
         stream: UTF-8, or UTF-16 with its mark.
         text: lines that are not JSON are events with the field `message`.
+        packed: it must be gzip; false: it may be.
+        name: for errors.
+
+    Raises:
+        ConfigError: EVTX without the `evtx` package.
+        EventError: the container is damaged (gzip, EVTX).
     """
-    return _numbered(_read(stream, text=text))
+    if not isinstance(stream, io.BufferedReader):
+        whole = io.BufferedReader(stream)  # type: ignore[type-var]
+        yield from read_stream(whole, text=text, packed=packed, name=name)
+        whole.detach()  # or it closes what is not its own
+    elif packed or stream.peek(len(GZIP_MAGIC))[: len(GZIP_MAGIC)] == GZIP_MAGIC:
+        try:
+            with gzip.open(stream) as unpacked, io.BufferedReader(unpacked, READ_BYTES) as inner:
+                yield from _numbered(_read(inner, name, text=text))
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise EventError(name, f"damaged gzip: {error}") from error
+    else:
+        yield from _numbered(_read(stream, name, text=text))
 
 
 def _numbered(found: Iterator[Found]) -> Iterator[Record]:
     return (Record(number, fields, problem) for number, (fields, problem) in enumerate(found, 1))
 
 
-def _read(stream: Stream, *, text: bool) -> Iterator[Found]:
+def _read(stream: io.BufferedReader[Any], name: str, *, text: bool) -> Iterator[Found]:
+    if stream.peek(len(EVTX_MAGIC))[: len(EVTX_MAGIC)] == EVTX_MAGIC:
+        with TemporaryDirectory() as folder:  # the parser goes to and fro
+            path = Path(folder) / "log.evtx"
+            with path.open("wb") as file:
+                copyfileobj(stream, file)
+            yield from _read_evtx(path, name)
+        return
+    yield from _read_lines_or_text(stream, text=text)
+
+
+def _read_lines_or_text(stream: io.BufferedReader[Any] | io.BytesIO, *, text: bool) -> Iterator[Found]:
     first = b""
     while not first.strip():
         first = stream.readline(MAX_LINE_BYTES)
@@ -123,7 +150,9 @@ def _is_object(line: bytes) -> bool:
         return False
 
 
-def _read_lines(first: bytes, stream: Stream, read: Callable[[bytes], Iterable[Found]]) -> Iterator[Found]:
+def _read_lines(
+    first: bytes, stream: io.BufferedReader[Any] | io.BytesIO, read: Callable[[bytes], Iterable[Found]]
+) -> Iterator[Found]:
     line = first
     while line:
         if line.strip():
@@ -135,7 +164,7 @@ def _read_lines(first: bytes, stream: Stream, read: Callable[[bytes], Iterable[F
         line = stream.readline(MAX_LINE_BYTES)
 
 
-def _skip_line(stream: Stream) -> None:
+def _skip_line(stream: io.BufferedReader[Any] | io.BytesIO) -> None:
     while (rest := stream.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
         pass
 
@@ -144,6 +173,8 @@ def _read_line(line: bytes) -> Iterable[Found]:
     try:
         data = orjson.loads(line)
     except orjson.JSONDecodeError as error:
+        if line.lstrip()[:1] == b"{" and _AFTER_VALUE in str(error):  # several objects in one line
+            return _read_text(line.decode())
         return ((None, f"not JSON: {error}"),)
     return map(_fields_of, events_in(data))
 
@@ -189,15 +220,15 @@ def _fields_of(data: Any) -> Found:
         return None, str(error)
 
 
-def _read_evtx(path: Path) -> Iterator[Found]:
+def _read_evtx(path: Path, name: str) -> Iterator[Found]:
     try:
         from evtx import PyEvtxParser
     except ImportError as error:
-        raise ConfigError(str(path), "EVTX files need the evtx package", hint="pip install evtx") from error
+        raise ConfigError(name, "EVTX files need the evtx package", hint="pip install evtx") from error
     try:
         records = iter(PyEvtxParser(str(path)).records_json())
     except (RuntimeError, OSError) as error:
-        raise EventError(str(path), f"not an EVTX file: {error}") from error
+        raise EventError(name, f"not an EVTX file: {error}") from error
     while True:
         try:
             record = next(records)

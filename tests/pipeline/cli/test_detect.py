@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -237,3 +238,31 @@ def test_the_candidates_of_look_alike_events_are_told_apart(
     run("--rules", rule, "--stats", events(tmp_path, EVENT | {"EventID": True}, EVENT, EVENT, EVENT))
     figures = {line.split()[0]: line.split()[1:] for line in capfd.readouterr().err.splitlines()}
     assert figures["candidates"][0] == "0.8"
+
+
+def test_rules_among_the_files_are_rules(rule: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    (folder := tmp_path / "more").mkdir()
+    (folder / "other.yml").write_text(RULE.replace("00000001", "00000002"))
+    path = events(tmp_path, EVENT)
+    assert run("--rules", rule, folder, path) == 0
+    assert len(found(capfdbinary.readouterr().out.decode())) == 2
+
+
+def test_correlations_among_the_rules_are_told_to_be_left_out(
+    rule: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (correlation := tmp_path / "many.yml").write_text(
+        "title: Many\nid: 00000002-0000-4000-8000-000000000000\ncorrelation:\n  type: event_count\n"
+        "  rules: [00000001-0000-4000-8000-000000000000]\n  timespan: 5m\n  condition: {gte: 2}\n"
+    )
+    assert run("--rules", rule, "--rules", correlation, events(tmp_path, EVENT)) == 0
+    assert "left out: 1 correlations" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(not CASES, reason="the SigmaHQ corpus is not beside the project")
+def test_an_evtx_file_may_be_packed(rule: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("evtx", reason="the evtx package is not installed")
+    (path := tmp_path / "log.evtx.gz").write_bytes(gzip.compress(CASES[0].read_bytes()))
+    assert run("--rules", rule, "--stats", path, CASES[0]) == 0
+    assert "unreadable             0" in (told := capfd.readouterr().err)
+    assert re.search(r"events +([2468])\b", told)

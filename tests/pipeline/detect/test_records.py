@@ -133,3 +133,28 @@ def test_evtx_without_its_package_says_what_to_install(tmp_path: Path, monkeypat
     monkeypatch.setitem(sys.modules, "evtx", None)
     with pytest.raises(ConfigError, match="pip install evtx"):
         list(read_file(tmp_path / "a.evtx"))
+
+
+@pytest.mark.parametrize("data", [b'{"a": 1}{"b.c": "x"}\n', b'{"a": 1}\n{"b.c": "x"} {"b.c": "x"}\n'])
+def test_several_objects_in_one_line_are_several_records(data: bytes) -> None:
+    found = [record.fields for record in read_stream(io.BytesIO(data))]
+    assert found == [{"a": 1}, *[{"b.c": "x"}] * (len(found) - 1)]
+    assert len(found) == data.count(b"}")
+
+
+def test_a_stream_is_unpacked_whatever_it_is_called(tmp_path: Path) -> None:
+    packed = gzip.compress(b'{"a": 1}\n{"b": {"c": "x"}}\n')
+    (path := tmp_path / "events.json").write_bytes(packed)
+    assert [(record.number, record.fields) for record in read_file(path)] == TWO
+    stream = io.BytesIO(packed)
+    assert [(record.number, record.fields) for record in read_stream(stream)] == TWO
+    assert not stream.closed
+    with pytest.raises(EventError, match="-: damaged gzip"):
+        list(read_stream(io.BytesIO(packed[:-12])))
+
+
+def test_what_only_begins_as_evtx_is_told_by_its_name(tmp_path: Path) -> None:
+    pytest.importorskip("evtx", reason="the evtx package is not installed")
+    (path := tmp_path / "log.gz").write_bytes(gzip.compress(b"ElfFile\0 and no more"))
+    with pytest.raises(EventError, match=r"log\.gz: not an EVTX file"):
+        list(read_file(path))
