@@ -18,7 +18,7 @@ import msgspec
 from pipeline.correlate.chaining import referred_by
 from pipeline.correlate.federation_block import is_enabled
 from pipeline.correlate.rule import Correlation, compile_correlations
-from pipeline.detect.compile import Place, compile_detections
+from pipeline.detect.compile import Place, compile_detections, first_of
 from pipeline.detect.load import load_documents, rule_files
 from pipeline.detect.placeholders import Placeholders, with_lists
 from pipeline.detect.plan import DetectionPlan
@@ -145,7 +145,7 @@ def build_pack(
         cache.keep(documents, known)
     problems += compiled.problems
     if problems and not skip_unsupported:
-        raise problems[0]
+        raise first_of(problems)
     for problem in problems:
         if on_problem:
             on_problem(problem)

@@ -19,6 +19,7 @@ from pipeline.cli.rule_loading import is_rules, load_plans, taxonomy_option
 from pipeline.detect.evaluate import Detector
 from pipeline.detect.records import READ_BYTES, STDIN, Record, read_file, read_stream
 from pipeline.detect.taxonomy import Taxonomy
+from pipeline.detect.view import elements_of
 from schemas.errors import ConfigError, printable
 from schemas.event import Fields
 from schemas.logsource import ATTRIBUTES, PREFIX, deciding_fields
@@ -177,7 +178,7 @@ def _tell_correlations(count: int) -> None:
 
 
 def read_logsource(text: str) -> Fields:
-    """`product=windows,category=process_creation` as fields.
+    """`product=windows,category=process_creation` as fields; an attribute that stands twice has both names.
 
     Raises:
         ConfigError: something else.
@@ -189,7 +190,8 @@ def read_logsource(text: str) -> Fields:
             raise ConfigError(
                 "--logsource", "not a log source", got=text, expected="product=...,category=...,service=..."
             )
-        fields[PREFIX + attribute] = name
+        known = elements_of(fields.get(PREFIX + attribute, ()))
+        fields[PREFIX + attribute] = (*known, name) if known else name
     return fields
 
 

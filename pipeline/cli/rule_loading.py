@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from pipeline.detect.compile import compile_detections
+from pipeline.detect.compile import compile_detections, first_of
 from pipeline.detect.load import SUFFIXES, load_documents
 from pipeline.detect.placeholders import load_placeholders, with_lists
 from pipeline.detect.plan import DetectionPlan
@@ -101,7 +101,7 @@ def load_plans(
             )
         problems += compiled.problems
         if problems and not skip_unsupported:
-            raise problems[0]
+            raise first_of(problems)
         for problem in problems:
             tell_problem(problem)
         plans += compiled.plans

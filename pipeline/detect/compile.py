@@ -81,6 +81,16 @@ def _add(plan: DetectionPlan, plans: dict[str, DetectionPlan], document: RuleDoc
     plans[plan.id] = plan
 
 
+def first_of(problems: Sequence[RuleError]) -> RuleError:
+    """The first problem, which tells how many more there are."""
+    first, more = problems[0], len(problems) - 1
+    if not more:
+        return first
+    rest = f"jsoc rules check, which names the {more} other rules with problems too"
+    hint = f"{first.hint}; or {rest}" if first.hint else rest
+    return RuleError(first.where, first.what, got=first.got, expected=first.expected, hint=hint)
+
+
 def compile_detection(
     document: RuleDocument, placeholders: Placeholders, taxonomy: Taxonomy = "sigma"
 ) -> DetectionPlan:

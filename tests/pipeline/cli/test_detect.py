@@ -155,6 +155,23 @@ def test_what_is_no_log_source_is_refused(text: str) -> None:
         read_logsource(text)
 
 
+def test_a_log_source_may_have_several_names() -> None:
+    assert read_logsource("product=windows, category=file_event, category=file_delete,category=x") == {
+        "jointsoc.logsource.product": "windows",
+        "jointsoc.logsource.category": ("file_event", "file_delete", "x"),
+    }
+
+
+def test_several_rules_that_cannot_be_honoured_are_counted(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for number in range(3):
+        text = RULE.replace("00000001", f"0000000{number}").replace("endswith", "endwith")
+        (tmp_path / f"{number}.yml").write_text(text)
+    assert run("--rules", tmp_path, events(tmp_path, EVENT)) == 2
+    told = capfd.readouterr().err
+    assert "0.yml:6: unknown modifier `endwith`" in told
+    assert "the 2 other rules with problems" in told
+
+
 ECS_EVENT = {
     "ecs": {"version": "8.17.0"},
     "winlog": {"channel": "Microsoft-Windows-Sysmon/Operational"},
