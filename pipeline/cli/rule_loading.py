@@ -91,8 +91,8 @@ def load_plans(
     built = [read_pack(path) for path in packs]
     plans = [plan for pack in built for plan in pack.detections]
     correlations = sum(len(pack.correlations) for pack in built)
+    problems: list[RuleError] = []
     if files:
-        problems: list[RuleError] = []
         documents = load_documents(files, problems=problems if skip_unsupported else None)
         values = with_lists(files, load_placeholders(placeholders) if placeholders else None)
         with rule_progress() as progress:
@@ -106,6 +106,8 @@ def load_plans(
             tell_problem(problem)
         plans += compiled.plans
         correlations += sum(document.kind == "correlation" for document in documents)
+    if not (plans or problems or correlations):
+        raise ConfigError(" ".join(printable(str(path)) for path in paths), "no rules here", expected="Sigma rules")
     if correlations and on_correlations:
         on_correlations(correlations)
     return tuple(plans)

@@ -16,6 +16,7 @@ from sigma.modifiers import (
     SigmaBase64Modifier,
     SigmaBase64OffsetModifier,
     SigmaCaseSensitiveModifier,
+    SigmaCIDRModifier,
     SigmaContainsModifier,
     SigmaEndswithModifier,
     SigmaFieldReferenceModifier,
@@ -31,6 +32,7 @@ from sigma.modifiers import (
 )
 from sigma.types import (
     Placeholder,
+    SigmaCIDRExpression,
     SigmaExpansion,
     SigmaFieldReference,
     SigmaNumber,
@@ -86,6 +88,14 @@ class Cased(SigmaCaseSensitiveModifier):
     def modify(self, val: Matchable) -> Matchable:  # type: ignore[override]
         """The value as it is; that the chain says `cased` is what the lowering looks at."""
         return val
+
+
+class Cidr(SigmaCIDRModifier):
+    """`cidr`: pySigma refuses it behind any other modifier, `expand` and `neq` too."""
+
+    def modify(self, val: SigmaString) -> SigmaCIDRExpression:
+        """The network that the text is."""
+        return SigmaCIDRExpression(str(val))
 
 
 class FieldReference(SigmaFieldReferenceModifier):
@@ -208,6 +218,7 @@ MODIFIERS: Final[dict[str, type[SigmaModifier[Any, Any]]]] = {
     "base64": Base64,
     "base64offset": Base64Offset,
     "cased": Cased,
+    "cidr": Cidr,
     "contains": Contains,
     "endswith": EndsWith,
     "fieldref": FieldReference,
@@ -220,6 +231,8 @@ MODIFIERS: Final[dict[str, type[SigmaModifier[Any, Any]]]] = {
     "windash": WindowsDash,
     **{name: _whole(modifier_mapping[name]) for name in ("minute", "hour", "day", "week", "month", "year")},
 }
+
+ENCODING: Final = frozenset((Base64, Base64Offset, Wide, WideBigEndian, WideWithMark))
 
 
 def _encoded(value: SigmaString, encoding: str) -> ByteString:

@@ -6,14 +6,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sigma.exceptions import SigmaError, SigmaRuleLocation, SigmaTypeError
+from sigma.modifiers import SigmaModifier
 from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaDetections, SigmaLogSource, SigmaRule
 from sigma.types import SigmaExpansion, SigmaNumber, SigmaString, SigmaType, sigma_type
 
 from pipeline.detect.modifiers import MODIFIERS
+from pipeline.detect.placeholders import Placeholders, expand_with
 from pipeline.detect.view import NATIVE_INTEGERS
 from schemas.errors import RuleError, printable
 from schemas.logsource import ATTRIBUTES
@@ -26,6 +28,8 @@ VALUED: Final = frozenset({"exists", "gt", "gte", "lt", "lte", "minute", "hour",
 """Modifiers that take a number or a boolean."""
 TEXTUAL: Final = frozenset(MODIFIERS) - VALUED - {"all", "neq"}
 MAX_ID: Final = 128
+_NO_PLACEHOLDERS: Final[Placeholders] = {}
+Modifiers = Mapping[str, type[SigmaModifier[Any, Any]]]
 _LISTS: Final = ("falsepositives", "fields", "references", "scope")
 """Metadata that may be one text instead of a list."""
 
@@ -33,8 +37,15 @@ _LISTS: Final = ("falsepositives", "fields", "references", "scope")
 _PARSER_FAULTS: Final = (SigmaError, TypeError, ValueError, AttributeError, KeyError, IndexError, RecursionError)
 
 
-def parse_rule(document: RuleDocument, section: str = "detection") -> SigmaRule:
+def parse_rule(
+    document: RuleDocument, section: str = "detection", placeholders: Placeholders = _NO_PLACEHOLDERS
+) -> SigmaRule:
     """Read one detection, or with `section="filter"` the tests of a filter.
+
+    Args:
+        document: the rule.
+        section: where the selections stand.
+        placeholders: values for `expand`.
 
     Raises:
         RuleError: `file:line`: what is wrong, by Sigma's rules or pySigma's.
@@ -56,7 +67,7 @@ def parse_rule(document: RuleDocument, section: str = "detection") -> SigmaRule:
         logsource = SigmaLogSource.from_dict(document.data["logsource"])
     except _PARSER_FAULTS as fault:
         raise RuleError(document.where("logsource"), f"pySigma refuses it: {_told(fault)}") from fault
-    return SigmaRule(logsource=logsource, detection=_detections(document, section), **attributes)
+    return SigmaRule(logsource=logsource, detection=_detections(document, section, placeholders), **attributes)
 
 
 def _is_id(identity: Any) -> bool:
@@ -90,7 +101,7 @@ def _check_logsource(document: RuleDocument) -> None:
             raise RuleError(where, "a log source is named by text", got=name, expected="such as windows")
 
 
-def _detections(document: RuleDocument, section: str) -> SigmaDetections:
+def _detections(document: RuleDocument, section: str, placeholders: Placeholders) -> SigmaDetections:
     data = document.data.get(section)
     where = document.where(section)
     if not isinstance(data, dict) or not data:
@@ -104,7 +115,7 @@ def _detections(document: RuleDocument, section: str) -> SigmaDetections:
     if not conditions or not all(isinstance(condition, str) for condition in conditions):
         raise RuleError(document.where(section, "condition"), "a condition must be text", got=data.get("condition"))
     reserved = {"condition", "rules"} if section == "filter" else {"condition"}
-    reader = _SelectionReader(document)
+    reader = _SelectionReader(document, MODIFIERS | {"expand": expand_with(placeholders)})
     selections = {
         name: reader.selection(value, (section, name)) for name, value in data.items() if name not in reserved
     }
@@ -116,8 +127,9 @@ def _detections(document: RuleDocument, section: str) -> SigmaDetections:
 class _SelectionReader:
     """The detection section's maps and lists to pySigma's items; `place` is the path of keys, for errors."""
 
-    def __init__(self, document: RuleDocument) -> None:
+    def __init__(self, document: RuleDocument, modifiers: Modifiers) -> None:
         self._document = document
+        self._modifiers = modifiers
 
     def selection(self, value: Any, place: tuple[str | int, ...]) -> SigmaDetection:
         """A map: all must hold. A list of maps: any. A scalar or a list of scalars: keywords, any."""
@@ -153,11 +165,13 @@ class _SelectionReader:
         try:
             written = map(self._document.written.get, places)
             typed = [_typed(entry, text, field, names) for entry, text in zip(values, written, strict=True)]
-            modifiers = [MODIFIERS[name] for name in names]
+            modifiers = [self._modifiers[name] for name in names]
             return SigmaDetectionItem(field or None, modifiers, typed, source=_location(self._document, *place))
         except SigmaTypeError as fault:
             # pySigma names the modifier's class.
-            guilty = next((name for name in names if f"Modifier {MODIFIERS[name].__name__} " in _told(fault)), None)
+            guilty = next(
+                (name for name in names if f"Modifier {self._modifiers[name].__name__} " in _told(fault)), None
+            )
             told = f"`{guilty}` does not take such a value" if guilty else f"pySigma refuses it: {_told(fault)}"
             raise RuleError(where, told, got=f"{key}: {value!r}") from fault
         except _PARSER_FAULTS as fault:

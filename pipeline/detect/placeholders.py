@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from sigma.rule import SigmaDetection, SigmaDetectionItem
+from sigma.exceptions import SigmaValueError
+from sigma.modifiers import SigmaExpandModifier
 from sigma.types import Placeholder, SigmaExpansion, SigmaRegularExpression, SigmaString, SigmaType
 
 from pipeline.detect.load import LISTS_SUFFIX
 from pipeline.detect.lower import place_of
-from pipeline.detect.modifiers import Pattern
+from pipeline.detect.modifiers import ENCODING, Pattern
 from schemas.errors import ConfigError, RuleError, printable
 
 Placeholders = Mapping[str, Sequence[str]]
@@ -62,24 +63,25 @@ def with_lists(paths: Sequence[Path], given: Placeholders | None = None) -> dict
     return found | dict(given or {})
 
 
-def fill_placeholders(detection: SigmaDetection, placeholders: Placeholders) -> None:
-    """Replace every placeholder below a selection, in place; several values are OR-linked, even under `all`.
+def expand_with(placeholders: Placeholders) -> type[SigmaExpandModifier]:
+    """The modifier `expand` with a site's values; pySigma leaves them to its pipelines, behind all other modifiers.
 
-    Raises:
-        RuleError: a placeholder without values: the rule cannot be honoured.
+    Several values are alternatives, under `all` too. Modifiers behind `expand` see the values.
     """
-    for item in detection.detection_items:
-        if isinstance(item, SigmaDetectionItem):
-            where = place_of(item.source)
-            item.value = [_filled(value, placeholders, where) for value in item.value]
-        else:
-            fill_placeholders(item, placeholders)
+
+    class Expand(SigmaExpandModifier):
+        """Placeholders replaced; one without values is a `RuleError`: the rule cannot be honoured."""
+
+        def modify(self, val: SigmaString | SigmaRegularExpression) -> SigmaType:  # type: ignore[override]
+            if not ENCODING.isdisjoint(self.applied_modifiers):
+                raise SigmaValueError("expand must stand before modifiers that encode the value", source=self.source)
+            return _filled(val.insert_placeholders(), placeholders, place_of(self.source))
+
+    return Expand
 
 
-def _filled(value: SigmaType, placeholders: Placeholders, where: str) -> SigmaType:
-    if isinstance(value, SigmaExpansion):
-        return SigmaExpansion([_filled(part, placeholders, where) for part in value.values])
-    if not isinstance(value, SigmaString | SigmaRegularExpression) or not value.contains_placeholder():
+def _filled(value: SigmaString | SigmaRegularExpression, placeholders: Placeholders, where: str) -> SigmaType:
+    if not value.contains_placeholder():
         return value
     text = value if isinstance(value, SigmaString) else value.regexp
     choices = [list(_choices(part, placeholders, where)) for part in text.s]
@@ -92,6 +94,7 @@ def _filled(value: SigmaType, placeholders: Placeholders, where: str) -> SigmaTy
     for combination in product(*choices):
         whole = type(text)()
         whole.s = [piece for pieces in combination for piece in pieces]
+        whole._merge_strs()
         filled.append(Pattern(str(whole), value.flags) if isinstance(value, SigmaRegularExpression) else whole)
     return filled[0] if len(filled) == 1 else SigmaExpansion(filled)
 

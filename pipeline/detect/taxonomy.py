@@ -20,7 +20,7 @@ from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaRule
 
 from pipeline.detect.lower import lower_rule, place_of
 from pipeline.detect.parse import parse_rule
-from pipeline.detect.placeholders import Placeholders, fill_placeholders
+from pipeline.detect.placeholders import Placeholders
 from pipeline.detect.plan import AllOf, AnyOf, Exists, Expression, Not, Selection
 from schemas.errors import RuleError
 from schemas.rule_document import RuleDocument
@@ -56,10 +56,10 @@ def lower_document(
     Raises:
         RuleError: `file:line`: what cannot be honoured.
     """
-    rule = _filled(document, placeholders, section)
+    rule = parse_rule(document, section, placeholders)
     if taxonomy == "sigma" or document.data.get("taxonomy", "sigma") != "sigma":
         return rule, lower_rule(rule)
-    mapped_rule = _filled(document, placeholders, section)
+    mapped_rule = parse_rule(document, section, placeholders)
     map_fields(mapped_rule, ecs_pipeline(), document)
     mapped = lower_rule(mapped_rule)
     if taxonomy == "ecs":
@@ -106,13 +106,6 @@ def map_fields(rule: SigmaRule, fields: ProcessingPipeline, document: RuleDocume
         fields.apply(rule)
     except SigmaError as error:
         raise RuleError(document.where("detection"), f"the field mapping refuses it: {error}") from error
-
-
-def _filled(document: RuleDocument, placeholders: Placeholders, section: str) -> SigmaRule:
-    rule = parse_rule(document, section)
-    for detection in rule.detection.detections.values():
-        fill_placeholders(detection, placeholders)
-    return rule
 
 
 def _items(detection: SigmaDetection) -> Iterator[SigmaDetectionItem]:

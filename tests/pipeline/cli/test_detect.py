@@ -283,3 +283,9 @@ def test_an_evtx_file_may_be_packed(rule: Path, tmp_path: Path, capfd: pytest.Ca
     assert run("--rules", rule, "--stats", path, CASES[0]) == 0
     assert "unreadable             0" in (told := capfd.readouterr().err)
     assert re.search(r"events +([2468])\b", told)
+
+
+def test_files_that_hold_no_rule_are_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (empty := tmp_path / "empty.yml").write_text("# nothing yet\n")
+    assert run("--rules", empty, events(tmp_path, EVENT)) == 3
+    assert "empty.yml: no rules here" in capfd.readouterr().err

@@ -8,7 +8,7 @@ from pipeline.detect.placeholders import load_placeholders
 from schemas.errors import ConfigError, RuleError
 from tests.pipeline.detect.samples import selection, verdict
 
-VALUES = {"admins": ["root", "adm-*"], "host": ["srv"], "site": ["a", "b"]}
+VALUES = {"admins": ["root", "adm-*"], "host": ["srv"], "site": ["a", "b"], "net": ["10.0.0.0/8"], "self": ["f"]}
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,11 @@ VALUES = {"admins": ["root", "adm-*"], "host": ["srv"], "site": ["a", "b"]}
         ("f|contains|all|expand: ['%site%', x]", "b", False),
         ("f|re|expand: '^%host%[0-9]$'", "srv7", True),
         ("f|re|expand: '^%host%[0-9]$'", "srv77", False),
+        ("f|expand|windash|contains: ' -%site%'", "x /b", True),
+        ("f|expand|base64: '%host%'", "c3J2", True),
+        ("f|expand|cidr: '%net%'", "10.1.1.1", True),
+        ("f|expand|cidr: '%net%'", "11.1.1.1", False),
+        ("f|expand|fieldref: '%self%'", "x", True),
         (r"f|expand: '\%host\%'", "%host%", True),
         ("f|expand: plain", "plain", True),
         ("f: '%host%'", "%host%", True),
@@ -38,6 +43,12 @@ def test_a_placeholder_without_values_is_refused_by_name_and_line() -> None:
     with pytest.raises(RuleError, match=r"sample\.yml:6: placeholder %vips% has no values") as caught:
         selection("f|expand: '%vips%'", VALUES)
     assert "--placeholders" in str(caught.value)
+
+
+@pytest.mark.parametrize("chain", ["base64", "wide|base64offset|contains", "utf16le"])
+def test_a_placeholder_that_is_encoded_away_is_refused(chain: str) -> None:
+    with pytest.raises(RuleError, match="expand must stand before"):
+        selection(f"f|{chain}|expand: '%host%'", VALUES)
 
 
 def test_two_hundred_values_and_more_are_fine_but_not_their_unbounded_product() -> None:
