@@ -65,9 +65,12 @@ def test_an_alert_is_worked_on_told_to_a_member_and_answered(stack: RunningStack
     eventually(lambda: program.get(address).status_code == 200)
     assert "sent by the member" in program.get(f"{address}/evidence/0").json()["pretty"]
     assert program.post(f"{address}/workflow", json={"act": "acknowledge"}).json()["done"]
-    assert alert.id in [
-        one["alert"]["event"]["id"] for one in program.get("/api/v1/alerts?assignee=me").json()["alerts"]
-    ]
+    eventually(  # a search sees what was written a refresh later
+        lambda: (
+            alert.id
+            in [one["alert"]["event"]["id"] for one in program.get("/api/v1/alerts?assignee=me").json()["alerts"]]
+        )
+    )
 
     told = program.post(f"{address}/findings", json={"members": [MEMBER], "asked": "Was it you?"}).json()
     consumer = open_consumer(stack.kafka(MEMBER), f"findings.{MEMBER}", group_id=f"findings.{MEMBER}")
