@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import click
 from rich.console import Console
@@ -88,26 +88,50 @@ def load_plans(
     if packs and taxonomy is not None:
         where = printable(str(packs[0]))
         raise ConfigError(where, "a pack's taxonomy was chosen when it was built", hint="jsoc rules build --taxonomy")
-    built = [read_pack(path) for path in packs]
-    plans = [plan for pack in built for plan in pack.detections]
-    correlations = sum(len(pack.correlations) for pack in built)
-    problems: list[RuleError] = []
+    loaded = [_of_pack(path) for path in packs]
     if files:
-        documents = load_documents(files, problems=problems if skip_unsupported else None)
-        values = with_lists(files, load_placeholders(placeholders) if placeholders else None)
-        with rule_progress() as progress:
-            compiled = compile_detections(
-                documents, placeholders=values, taxonomy=taxonomy or "sigma", on_progress=progress
-            )
-        problems += compiled.problems
-        if problems and not skip_unsupported:
-            raise first_of(problems)
-        for problem in problems:
-            tell_problem(problem)
-        plans += compiled.plans
-        correlations += sum(document.kind == "correlation" for document in documents)
-    if not (plans or problems or correlations):
+        loaded.append(_of_files(files, placeholders, taxonomy or "sigma", skip_unsupported=skip_unsupported))
+    if not any(map(any, loaded)):
         raise ConfigError(" ".join(printable(str(path)) for path in paths), "no rules here", expected="Sigma rules")
+    correlations = sum(one.correlations for one in loaded)
     if correlations and on_correlations:
         on_correlations(correlations)
-    return tuple(plans)
+    plans = tuple(plan for one in loaded for plan in one.plans)
+    _check_ids(plans)
+    return plans
+
+
+class _Loaded(NamedTuple):
+    plans: list[DetectionPlan]
+    correlations: int
+    skipped: int
+
+
+def _of_pack(path: Path) -> _Loaded:
+    pack = read_pack(path)
+    return _Loaded(pack.detections, len(pack.correlations), 0)
+
+
+def _of_files(
+    files: Sequence[Path], placeholders: Path | None, taxonomy: Taxonomy, *, skip_unsupported: bool
+) -> _Loaded:
+    problems: list[RuleError] = []
+    documents = load_documents(files, problems=problems if skip_unsupported else None)
+    values = with_lists(files, load_placeholders(placeholders) if placeholders else None)
+    with rule_progress() as progress:
+        compiled = compile_detections(documents, placeholders=values, taxonomy=taxonomy, on_progress=progress)
+    problems += compiled.problems
+    if problems and not skip_unsupported:
+        raise first_of(problems)
+    for problem in problems:
+        tell_problem(problem)
+    return _Loaded(compiled.plans, sum(one.kind == "correlation" for one in documents), len(problems))
+
+
+def _check_ids(plans: Sequence[DetectionPlan]) -> None:
+    """Within files and within a pack ids are unique; across them a rule could be loaded twice."""
+    known: dict[str, DetectionPlan] = {}
+    for plan in plans:
+        other = known.setdefault(plan.id, plan)
+        if other is not plan:
+            raise RuleError(plan.source, f"this id belongs to another rule ({other.source})", got=plan.id)

@@ -289,3 +289,12 @@ def test_files_that_hold_no_rule_are_told(tmp_path: Path, capfd: pytest.CaptureF
     (empty := tmp_path / "empty.yml").write_text("# nothing yet\n")
     assert run("--rules", empty, events(tmp_path, EVENT)) == 3
     assert "empty.yml: no rules here" in capfd.readouterr().err
+
+
+def test_a_rule_that_a_pack_holds_too_is_not_loaded_twice(
+    rule: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["rules", "build", str(rule), "-o", str(tmp_path / "rules.pack"), "--no-cache"])
+    assert run("--rules", tmp_path / "rules.pack", "--rules", rule, events(tmp_path, EVENT)) == 2
+    assert "rule.yml:1: this id belongs to another rule (rule.yml:1)" in capfd.readouterr().err
