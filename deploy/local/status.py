@@ -19,7 +19,7 @@ from deploy.local.settings import StackSettings
 from schemas.errors import ConnectionError_
 from schemas.member import TOPIC_PREFIX
 
-State = Literal["running", "stopped", "dead", "failed", "restarting"]
+State = Literal["running", "stopped", "dead", "lost", "failed", "restarting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class ProcessStatus:
     """One row of `jsoc status`.
 
     Attributes:
-        state: `dead` was started and is gone; `failed` and `restarting` are said of the job only.
+        state: `dead` was started and is gone; `lost` lives, but Flink does not count on it any more; `failed` and
+            `restarting` are said of the job only.
         uptime: whole seconds.
         lag: records not yet read, where the process reads any and the broker tells.
         restarts: how often the job failed and was restarted since it was submitted; of the job only, as what follows.
@@ -58,7 +59,8 @@ def stack_status(settings: StackSettings) -> list[ProcessStatus]:
         else:
             uptime = int(time.time() - leader.started)
             lag = lags.get(service.name)
-            rows.append(ProcessStatus(service.name, "running", service.address, leader.pid, uptime, lag))
+            state = "lost" if service.lost(settings) else "running"
+            rows.append(ProcessStatus(service.name, state, service.address, leader.pid, uptime, lag))
     rows.append(_job_status(settings, lags.get(JOB_STEP)))
     return rows
 

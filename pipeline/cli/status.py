@@ -18,7 +18,7 @@ from pipeline.cli.progress import results
 from schemas.errors import ConnectionError_, printable
 from schemas.times import now_ms
 
-_STYLES: Final = {"running": "green", "restarting": "yellow", "dead": "bold red", "failed": "bold red"}
+_STYLES: Final = {"running": "green", "restarting": "yellow"} | dict.fromkeys(("dead", "lost", "failed"), "bold red")
 
 
 @click.command()
