@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from kafka import KafkaAdminClient
@@ -11,8 +12,8 @@ from kafka.errors import KafkaError
 
 from connectors.kafka_admin import group_lag, topic_partitions
 from deploy.local.flink_job import find_job, restarts_of
+from deploy.local.job_reports import Accounts, Reports, counted, newest_of_all
 from deploy.local.kafka_broker import open_broker_admin
-from deploy.local.pack_reports import Reports, newest_reports
 from deploy.local.processes import find_leader, was_started
 from deploy.local.services import JOB_STEP, services
 from deploy.local.settings import StackSettings
@@ -34,6 +35,7 @@ class ProcessStatus:
         restarts: how often the job failed and was restarted since it was submitted; of the job only, as what follows.
         packs: versions of the rule packs its workers use: one, but for the moment of a change.
         problem: why it restarts, or why the newest pack is not in force.
+        counted: lines the job read, and what it did not use of them, by reason; since it first started.
     """
 
     process: str
@@ -45,6 +47,7 @@ class ProcessStatus:
     restarts: int | None = None
     packs: tuple[str, ...] = ()
     problem: str = ""
+    counted: Mapping[str, int] = field(default_factory=dict)
 
 
 def stack_status(settings: StackSettings) -> list[ProcessStatus]:
@@ -85,7 +88,7 @@ def _job_status(settings: StackSettings, lag: int | None) -> ProcessStatus:
         restarts, problem = restarts_of(settings, job)
     except ConnectionError_:
         return ProcessStatus(JOB_STEP, "failed")
-    reports = _reports(settings)
+    reports, accounts = _told(settings)
     refused = next((f"the newest pack is refused: {each.refused}" for each in reports.values() if each.refused), "")
     return ProcessStatus(
         JOB_STEP,
@@ -96,16 +99,17 @@ def _job_status(settings: StackSettings, lag: int | None) -> ProcessStatus:
         restarts=restarts,
         packs=tuple(sorted({report.version for report in reports.values()})),
         problem=problem or refused,
+        counted=counted(accounts),
     )
 
 
-def _reports(settings: StackSettings) -> Reports:
+def _told(settings: StackSettings) -> tuple[Reports, Accounts]:
     if find_leader(settings, "kafka") is None:
-        return {}
+        return {}, {}
     try:
-        return newest_reports(settings)
+        return newest_of_all(settings)
     except (ConnectionError_, KafkaError):
-        return {}
+        return {}, {}
 
 
 def _lags(settings: StackSettings) -> dict[str, int]:
