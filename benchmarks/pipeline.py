@@ -1,12 +1,16 @@
 """The pipeline on this machine: Kafka to alert topic, event to searchable alert, start-up. `make bench` prints a table.
 
 Runs a stack of its own beside any other, with its own members and rules. Figures of a shared machine are floors.
+
+With `JSOC_BENCH_RULES` (a folder) and `JSOC_BENCH_LANE` (events, .ndjson.gz) these are added to our rules and sent
+instead of our traffic, and rsigma's daemon is given the same, if it is on the path.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import shutil
 import statistics
 import sys
 import time
@@ -16,17 +20,20 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import psutil
 from kafka import KafkaProducer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.traffic import MEMBERS, background, event
+from benchmarks.pipeline_peer import daemon_throughput
+from benchmarks.traffic import MEMBERS, Figures, background, event, lane
 from connectors.elasticsearch import open_client
 from connectors.kafka import open_consumer, open_producer
 from connectors.settings import KafkaConnection
 from deploy.local.configuration import elasticsearch_connection, kafka_connection
 from deploy.local.flink_job import stop_job
 from deploy.local.members import add_members
+from deploy.local.processes import find_processes
 from deploy.local.settings import StackSettings, load_stack_settings, project_root
 from deploy.local.stack import JOB_STEP, down, start, up
 from schemas.health import PartitionAccount, health_from_json
@@ -34,6 +41,8 @@ from schemas.member import Member
 
 EVENTS = int(os.environ.get("JSOC_BENCH_EVENTS", "300000"))
 SECONDS = int(os.environ.get("JSOC_BENCH_SECONDS", "60"))
+RULES = tuple(map(Path, filter(None, [os.environ.get("JSOC_BENCH_RULES")])))
+LANE = os.environ.get("JSOC_BENCH_LANE", "")
 console = Console(stderr=True)
 
 
@@ -42,7 +51,7 @@ def bench_stack() -> Iterator[tuple[StackSettings, float]]:
     """A stack of its own, removed afterwards, and the seconds it took to start."""
     root = project_root()
     base = load_stack_settings()
-    rules = (root / "benchmarks" / "rules",)
+    rules = (root / "benchmarks" / "rules", *RULES)
     settings = replace(base, home=root / ".jointsoc" / "bench", port_base=27000, rules=rules)
     try:
         begun = time.monotonic()
@@ -54,12 +63,12 @@ def bench_stack() -> Iterator[tuple[StackSettings, float]]:
         down(settings, _quiet, wipe=True)
 
 
-def throughput(settings: StackSettings, per_record: int) -> tuple[float, float]:
-    """Events/s of the job working off a backlog: whole (start included), and steady (5 % to 95 %)."""
+def throughput(settings: StackSettings, per_record: int) -> Figures:
+    """The job working off a backlog; the processor time is that of broker and TaskManager."""
     stop_job(settings, lambda _: None)
     before = _lines(settings)
     _fill(settings, per_record)
-    begun = time.monotonic()
+    spent, begun = _cpu(settings), time.monotonic()
     start(settings, JOB_STEP, _quiet)
     samples: list[tuple[float, int]] = []
     for moment, lines in _progress(settings, before):
@@ -70,7 +79,18 @@ def throughput(settings: StackSettings, per_record: int) -> tuple[float, float]:
     slope = 0.0
     if len(steady) > 1:
         slope = (steady[-1][1] - steady[0][1]) / (steady[-1][0] - steady[0][0])
-    return EVENTS / (samples[-1][0] - begun), slope
+    return Figures(EVENTS / (samples[-1][0] - begun), slope, (_cpu(settings) - spent) / EVENTS)
+
+
+def _cpu(settings: StackSettings) -> float:
+    """Processor seconds so far of the broker, the TaskManager and its Python workers."""
+    pids = [one.pid for name in ("kafka", "taskmanager-1") for one in find_processes(settings, name)]
+    return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids)
+
+
+def traffic(seed: int) -> Iterator[bytes]:
+    """What is sent."""
+    return lane(Path(LANE)) if LANE else background(seed)
 
 
 def latency(settings: StackSettings, rate: int) -> list[float]:
@@ -121,7 +141,7 @@ def _collect(client: object, pending: dict[str, float], found: list[float]) -> N
 
 
 def _fill(settings: StackSettings, per_record: int) -> None:
-    lines = background(per_record)
+    lines = traffic(per_record)
     producers = [open_producer(kafka_connection(settings, name)) for name in MEMBERS]
     for number in range(EVENTS // per_record):
         producer, name = producers[number % 4], MEMBERS[number % 4]
@@ -161,21 +181,29 @@ def _quiet(*_: object) -> None:
     """The stack's progress is not wanted here."""
 
 
+def _told(figures: Figures) -> str:
+    rates = f"{figures.steady:,.0f} events/s steady, {figures.whole:,.0f} whole"
+    return f"{rates}, {figures.cpu * 1e6:.0f} us of processor each"
+
+
 def main() -> None:
     """Measure and print."""
     table = Table(title="pipeline on this machine (floors: other work shares it)")
     for column in ("measurement", "figure"):
         table.add_column(column)
+    rsigma = shutil.which("rsigma")
+    if RULES and LANE and rsigma:
+        peer = _told(daemon_throughput(rsigma, RULES[0], list(islice(lane(Path(LANE)), EVENTS))))
+        table.add_row("rsigma's daemon over HTTP, the same rules and events", peer)
+        console.print(f"rsigma: {peer}")
     with bench_stack() as (settings, seconds):
         table.add_row("stack up, warm", f"{seconds:.0f} s")
         for per_record in (1, 100):
             console.print(f"throughput, {per_record} per record ...")
-            whole, steady = throughput(settings, per_record)
-            console.print(f"  {steady:,.0f} events/s steady, {whole:,.0f} whole")
-            table.add_row(
-                f"Kafka to alerts, 1 KB events, {per_record} per record",
-                f"{steady:,.0f} events/s steady, {whole:,.0f} whole",
-            )
+            figures = _told(throughput(settings, per_record))
+            console.print(f"  {figures}")
+            what = Path(LANE).name.partition(".")[0] if LANE else "1 KB events"
+            table.add_row(f"Kafka to alerts, {what}, {per_record} per record", figures)
         for rate in (1000, 5000):
             console.print(f"latency at {rate} events/s ...")
             times = latency(settings, rate)

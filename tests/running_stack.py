@@ -7,9 +7,11 @@ import random
 import socket
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 from elasticsearch import ApiError, TransportError
 from elasticsearch.helpers import scan
 from kafka import KafkaAdminClient, TopicPartition
@@ -90,6 +92,19 @@ class RunningStack:
     def kill(self, name: str) -> list[int]:
         """SIGKILL one process, as a crash would."""
         return processes.kill_process(self.settings, self._full(name))
+
+    def python_workers(self) -> list[psutil.Process]:
+        """What the first TaskManager's operators run their Python in, oldest first."""
+        found = [psutil.Process(running.pid) for running in processes.find_processes(self.settings, "taskmanager-1")]
+        return [process for process in found if "pyflink.fn_execution.beam.beam_boot" in process.cmdline()]
+
+    def rescale(self, taskmanagers: int) -> None:
+        """Stop the job with a savepoint and go on with so many TaskManagers, one slot each."""
+        assert flink_job.stop_job(self.settings, lambda _: None), "no savepoint"
+        for number in range(taskmanagers + 1, self.settings.taskmanagers + 1):
+            self.stop(f"taskmanager-{number}")
+        self.settings = replace(self.settings, taskmanagers=taskmanagers)
+        self.up()
 
     def add_members(self, new: Iterable[Member]) -> None:
         """Register institutions; restarts the job from a savepoint."""

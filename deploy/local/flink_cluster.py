@@ -103,6 +103,7 @@ def taskmanager_command(settings: StackSettings, java_home: Path, number: int) -
     _fresh_tmp(settings, name)
     main = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
     values = {
+        "taskmanager.resource-id": name,
         "taskmanager.rpc.port": settings.taskmanager_port("rpc", number),
         "taskmanager.data.port": settings.taskmanager_port("data", number),
         "metrics.internal.query-service.port": settings.taskmanager_port("metrics", number),
@@ -200,8 +201,10 @@ def _configuration(settings: StackSettings) -> dict[str, object]:
         "rest.port": settings.port("flink-rest"),
         "web.submit.enable": False,
         "web.cancel.enable": False,
+        # A killed process is noticed at the second beat that cannot be delivered; the timeout is for one that hangs,
+        # and a machine that is short of breath must not be taken for that.
         "heartbeat.interval": "2 s",
-        "heartbeat.timeout": "10 s",
+        "heartbeat.timeout": "30 s",
         "parallelism.default": settings.taskmanagers,
         "pipeline.max-parallelism": MAX_PARALLELISM,
         "state.backend.type": "rocksdb",

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import shutil
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import takewhile
@@ -17,6 +13,7 @@ from typing import Any, Final
 
 from deploy.local.configuration import config_file
 from deploy.local.flink_cluster import checkpoints, flink_environment, flink_java, savepoints
+from deploy.local.flink_rest import ask_flink
 from deploy.local.processes import child_environment, log_file, open_log, stop_processes, tail
 from deploy.local.settings import StackSettings, project_root
 from schemas.errors import ConfigError, ConnectionError_, printable
@@ -53,7 +50,7 @@ def find_job(settings: StackSettings) -> Job | None:
     """
     jobs = [
         Job(entry["jid"], entry["state"], entry["start-time"] / 1000)
-        for entry in _rest(settings, "/jobs/overview")["jobs"]
+        for entry in ask_flink(settings, "/jobs/overview")["jobs"]
         if entry["name"] == JOB_NAME
     ]
     return max(jobs, key=lambda job: (job.lives, job.started), default=None)
@@ -122,7 +119,7 @@ def job_is_ready(settings: StackSettings, since: float) -> bool:
     begun = int(since * 1000)
     failures = [failure for failure in _failures(settings, job) if failure.get("timestamp", 0) >= begun]
     if job.lives and len(failures) < _TOO_MANY_FAILURES:
-        latest = _rest(settings, f"/jobs/{job.id}/checkpoints").get("latest", {}).get("completed") or {}
+        latest = ask_flink(settings, f"/jobs/{job.id}/checkpoints").get("latest", {}).get("completed") or {}
         return job.state == "RUNNING" and latest.get("trigger_timestamp", 0) >= begun
     raise ConfigError(
         f"flink job {job.id}",
@@ -142,12 +139,12 @@ def restarts_of(settings: StackSettings, job: Job) -> tuple[int, str]:
         ConnectionError_: the JobManager does not answer.
     """
     failures = _failures(settings, job)
-    counts = {entry["id"]: entry["value"] for entry in _rest(settings, f"/jobs/{job.id}/metrics?get=numRestarts")}
+    counts = {entry["id"]: entry["value"] for entry in ask_flink(settings, f"/jobs/{job.id}/metrics?get=numRestarts")}
     number = counts.get("numRestarts", "")
     restarts = max(int(number) if number.isdecimal() else 0, len(failures))
     if not failures:
         return restarts, ""
-    latest = _rest(settings, f"/jobs/{job.id}/checkpoints").get("latest", {}).get("completed") or {}
+    latest = ask_flink(settings, f"/jobs/{job.id}/checkpoints").get("latest", {}).get("completed") or {}
     recovered = latest.get("trigger_timestamp", 0) > max(failure.get("timestamp", 0) for failure in failures)
     return restarts, "" if recovered else _cause(failures)
 
@@ -162,10 +159,10 @@ def stop_job(settings: StackSettings, say: Callable[[str], None]) -> bool:
             say(f"it is {job.state}: no savepoint; the next start continues from the last checkpoint")
             return False
         request = {"targetDirectory": savepoints(settings).as_uri(), "formatType": "CANONICAL", "drain": False}
-        trigger = _rest(settings, f"/jobs/{job.id}/stop", request)["request-id"]
+        trigger = ask_flink(settings, f"/jobs/{job.id}/stop", request)["request-id"]
         deadline = time.monotonic() + _STOP_SECONDS
         while time.monotonic() < deadline:
-            status = _rest(settings, f"/jobs/{job.id}/savepoints/{trigger}")
+            status = ask_flink(settings, f"/jobs/{job.id}/savepoints/{trigger}")
             if status["status"]["id"] == "COMPLETED":
                 return _stopped(settings, job, status["operation"], say)
             time.sleep(0.1)
@@ -206,7 +203,7 @@ def _forget_older_than(settings: StackSettings, restored: Path | None, job: Job)
 
 
 def _failures(settings: StackSettings, job: Job) -> list[dict[str, Any]]:
-    answer = _rest(settings, f"/jobs/{job.id}/exceptions")
+    answer = ask_flink(settings, f"/jobs/{job.id}/exceptions")
     entries: list[dict[str, Any]] = answer.get("exceptionHistory", {}).get("entries", [])
     return entries
 
@@ -232,21 +229,3 @@ def _submit_error(settings: StackSettings, what: str) -> ConfigError:
     causes = [line for line in lines if line.startswith(("Caused by: ", "org.apache.flink.client."))]
     words = causes[-1] if causes else next(iter(reversed([line for line in lines if line.strip()])), "")
     return ConfigError("flink run", what, got=printable(words), hint=f"jsoc logs {SUBMITTER}")
-
-
-def _rest(settings: StackSettings, path: str, body: dict[str, Any] | None = None) -> Any:
-    request = urllib.request.Request(  # noqa: S310 - the URL is ours
-        settings.flink_url + path,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-            return json.load(answer)
-    except (urllib.error.URLError, OSError, ValueError, http.client.HTTPException) as error:
-        raise ConnectionError_(
-            f"flink {settings.flink_url}{path}",
-            "the JobManager does not answer",
-            got=str(error),
-            hint="jsoc status",
-        ) from error

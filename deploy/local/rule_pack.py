@@ -12,9 +12,9 @@ from connectors.clock import write_ticks
 from connectors.kafka import open_producer
 from deploy.local.configuration import exceptions_folder, registry_of
 from deploy.local.flink_job import find_job
+from deploy.local.job_reports import Reports, is_taken, open_health, read_reports
 from deploy.local.kafka_access import ADMIN, kafka_connection
 from deploy.local.kafka_broker import open_broker_admin
-from deploy.local.pack_reports import Reports, is_taken, open_health, read_reports
 from deploy.local.processes import find_leader
 from deploy.local.settings import StackSettings, project_root
 from pipeline.jobs.active_pack import LOOK_SECONDS

@@ -14,6 +14,7 @@ from deploy.local import kafka_broker as kafka
 from deploy.local.certificates import CertificateAuthority
 from deploy.local.configuration import config_file
 from deploy.local.flink_job import jobmanager_answers
+from deploy.local.flink_rest import taskmanager_is_lost, taskmanager_is_registered
 from deploy.local.processes import log_says, port_answers
 from deploy.local.settings import LOOPBACK, StackSettings
 
@@ -40,6 +41,7 @@ class Service:
         ports: where it listens; nobody else may.
         prepare: writes its configuration; called just before it is started.
         ready: whether it does its work; asked again and again while it starts.
+        lost: whether it lives, did its work once, and cannot any more: `up` starts it anew.
         limit: seconds it may take.
         address: where to reach it, for `jsoc status`.
     """
@@ -50,6 +52,7 @@ class Service:
     needs: tuple[str, ...] = ()
     environment: Callable[[Place], dict[str, str]] = lambda _: {}
     prepare: Callable[[Place], None] = lambda _: None
+    lost: Callable[[StackSettings], bool] = lambda _: False
     ports: tuple[int, ...] = ()
     address: str = ""
     limit: float = 180.0
@@ -104,12 +107,14 @@ def services(settings: StackSettings) -> tuple[Service, ...]:
 
 def _taskmanager(settings: StackSettings, number: int) -> Service:
     name = f"taskmanager-{number}"
+    began = _says(name, "Successful registration at resource manager")
     return Service(
         name,
         command=lambda place: flink.taskmanager_command(place.settings, place.java_home, number),
         environment=lambda place: flink.flink_environment(place.settings, place.java_home),
         prepare=lambda place: flink.prepare_flink(place.settings),
-        ready=_says(name, "Successful registration at resource manager"),
+        ready=lambda settings: began(settings) and taskmanager_is_registered(settings, name),
+        lost=lambda settings: began(settings) and taskmanager_is_lost(settings, name),
         ports=tuple(settings.taskmanager_port(kind, number) for kind in ("rpc", "data", "metrics")),
         address=f"{LOOPBACK}:{settings.taskmanager_port('rpc', number)}",
     )

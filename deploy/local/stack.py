@@ -43,6 +43,7 @@ from schemas.errors import ConfigError, printable
 
 _DATA: Final = ("etc", "secrets", "logs", "kafka", "elasticsearch", "flink", "demo", "cache")
 _JOB_SECONDS: Final = 300.0
+_RETURN_SECONDS: Final = 20.0
 _SERVERS: Final = frozenset({"jobmanager", "elasticsearch", "kafka"})
 
 
@@ -167,6 +168,9 @@ def _starter(place: Place, service: Service, observe: Observer) -> Callable[[thr
     settings = place.settings
 
     def run(abort: threading.Event) -> Progress:
+        if find_leader(settings, service.name) is not None and _stays_lost(settings, service, abort):
+            observe(service.name, "starts", "it lives, but does not work any more: ended first")
+            stop_processes(settings, service.name, grace=0)  # one that is suspended would not hear anything else
         fresh = find_leader(settings, service.name) is None
         if fresh:
             observe(service.name, "starts", service.address)
@@ -182,6 +186,18 @@ def _starter(place: Place, service: Service, observe: Observer) -> Callable[[thr
         return "ready" if fresh else "was running"
 
     return run
+
+
+def _stays_lost(settings: StackSettings, service: Service, abort: threading.Event) -> bool:
+    """Whether a process that lives does not come back by itself, as a TaskManager does when its JobManager returns."""
+    deadline = time.monotonic() + _RETURN_SECONDS
+    while not abort.is_set():
+        if not service.lost(settings):
+            return False
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(0.5)
+    return False
 
 
 def _ensure_topics(settings: StackSettings, observe: Observer) -> Progress:

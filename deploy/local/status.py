@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from kafka import KafkaAdminClient
@@ -11,15 +12,15 @@ from kafka.errors import KafkaError
 
 from connectors.kafka_admin import group_lag, topic_partitions
 from deploy.local.flink_job import find_job, restarts_of
+from deploy.local.job_reports import Accounts, Reports, counted, newest_of_all
 from deploy.local.kafka_broker import open_broker_admin
-from deploy.local.pack_reports import Reports, newest_reports
 from deploy.local.processes import find_leader, was_started
 from deploy.local.services import JOB_STEP, services
 from deploy.local.settings import StackSettings
 from schemas.errors import ConnectionError_
 from schemas.member import TOPIC_PREFIX
 
-State = Literal["running", "stopped", "dead", "failed", "restarting"]
+State = Literal["running", "stopped", "dead", "lost", "failed", "restarting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,14 @@ class ProcessStatus:
     """One row of `jsoc status`.
 
     Attributes:
-        state: `dead` was started and is gone; `failed` and `restarting` are said of the job only.
+        state: `dead` was started and is gone; `lost` lives, but Flink does not count on it any more; `failed` and
+            `restarting` are said of the job only.
         uptime: whole seconds.
         lag: records not yet read, where the process reads any and the broker tells.
         restarts: how often the job failed and was restarted since it was submitted; of the job only, as what follows.
         packs: versions of the rule packs its workers use: one, but for the moment of a change.
         problem: why it restarts, or why the newest pack is not in force.
+        counted: lines the job read, and what it did not use of them, by reason; since it first started.
     """
 
     process: str
@@ -44,6 +47,7 @@ class ProcessStatus:
     restarts: int | None = None
     packs: tuple[str, ...] = ()
     problem: str = ""
+    counted: Mapping[str, int] = field(default_factory=dict)
 
 
 def stack_status(settings: StackSettings) -> list[ProcessStatus]:
@@ -58,7 +62,8 @@ def stack_status(settings: StackSettings) -> list[ProcessStatus]:
         else:
             uptime = int(time.time() - leader.started)
             lag = lags.get(service.name)
-            rows.append(ProcessStatus(service.name, "running", service.address, leader.pid, uptime, lag))
+            state = "lost" if service.lost(settings) else "running"
+            rows.append(ProcessStatus(service.name, state, service.address, leader.pid, uptime, lag))
     rows.append(_job_status(settings, lags.get(JOB_STEP)))
     return rows
 
@@ -83,7 +88,7 @@ def _job_status(settings: StackSettings, lag: int | None) -> ProcessStatus:
         restarts, problem = restarts_of(settings, job)
     except ConnectionError_:
         return ProcessStatus(JOB_STEP, "failed")
-    reports = _reports(settings)
+    reports, accounts = _told(settings)
     refused = next((f"the newest pack is refused: {each.refused}" for each in reports.values() if each.refused), "")
     return ProcessStatus(
         JOB_STEP,
@@ -94,16 +99,17 @@ def _job_status(settings: StackSettings, lag: int | None) -> ProcessStatus:
         restarts=restarts,
         packs=tuple(sorted({report.version for report in reports.values()})),
         problem=problem or refused,
+        counted=counted(accounts),
     )
 
 
-def _reports(settings: StackSettings) -> Reports:
+def _told(settings: StackSettings) -> tuple[Reports, Accounts]:
     if find_leader(settings, "kafka") is None:
-        return {}
+        return {}, {}
     try:
-        return newest_reports(settings)
+        return newest_of_all(settings)
     except (ConnectionError_, KafkaError):
-        return {}
+        return {}, {}
 
 
 def _lags(settings: StackSettings) -> dict[str, int]:

@@ -18,14 +18,19 @@ from pipeline.cli.progress import results
 from schemas.errors import ConnectionError_, printable
 from schemas.times import now_ms
 
-_STYLES: Final = {"running": "green", "restarting": "yellow", "dead": "bold red", "failed": "bold red"}
+_STYLES: Final = {"running": "green", "restarting": "yellow"} | dict.fromkeys(("dead", "lost", "failed"), "bold red")
+
+_COUNTED: Final = {"lines": "lines read", "dead": "dead letters", "late": "too late to be correlated"}
+"""What counters are called; the others are told by their own names (docs/operations.md)."""
 
 
 @click.command()
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--members", is_flag=True, help="Only the members' forwarders.")
 def status(form: str, *, members: bool) -> int:
-    """Show each process: state, address, pid, uptime, and records not yet read (lag); of the job its rule pack too.
+    """Show each process: state, address, pid, uptime, and records not yet read (lag).
+
+    Of the job its rule pack, its restarts and what it did not use are told too.
 
     Members' forwarders are shown below, by their newest heartbeat; as JSON with `--format json --members`.
 
@@ -96,6 +101,9 @@ def _details(row: ProcessStatus) -> Iterator[str]:
         yield f"rule pack {', '.join(row.packs)}"
     if row.restarts:
         yield f"restarted {row.restarts} times since it was submitted" if row.restarts > 1 else "restarted once"
+    if row.counted:
+        lines, *others = (f"{count:,} {_COUNTED.get(name, name)}" for name, count in row.counted.items())
+        yield f"{lines}; {', '.join(others)}" if others else lines
     if row.problem:
         yield printable(row.problem)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from itertools import groupby
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 import msgspec
 import structlog
@@ -11,6 +13,7 @@ import structlog
 from pipeline.correlate.alert import single_alert
 from pipeline.correlate.project import Projector
 from pipeline.detect.evaluate import Detector
+from pipeline.detect.plan import DetectionPlan
 from pipeline.jobs.active_pack import PackSource
 from pipeline.jobs.message import AccountDelta, Message, Passing, Roster, ShardBatch, add_dropped
 from pipeline.jobs.settings import ALERTS, DEAD_LETTERS, HEALTH
@@ -36,6 +39,19 @@ class Record(NamedTuple):
     tick: bool
 
 
+_PLACE: Final = itemgetter(1, 2)
+"""Topic and partition of a record."""
+_REMEMBERED: Final = 50_000
+
+
+class _Uses(NamedTuple):
+    """What is done with an event that matched certain rules."""
+
+    counted: frozenset[str]
+    """Ids of those that correlations refer to."""
+    alerting: tuple[DetectionPlan, ...]
+
+
 class DetectStage:
     """Everything one worker needs to turn records into hits; holds no state that a restart must keep.
 
@@ -55,19 +71,40 @@ class DetectStage:
         self._pack, self._detector, self._projector = pack, detector, projector
         self._members: dict[str, Member] = {member.id: member for member in pack.members() if member.enabled}
         self._groups, self._fingerprints = pack.groups(), pack.fingerprints()
+        self._counted = {each.id for correlation in pack.correlations for each in correlation.references}
+        self._uses: dict[tuple[int, ...], _Uses] = {}
 
     def process(self, records: Iterable[Record]) -> list[Message]:
         """Match a batch; one message per shard, one account per partition, and what passes through."""
         batch = _Batch()
         for report in self._packs.look(self._adopt):
             batch.passing.append(Passing(HEALTH, report.worker, report.to_json()))
-        for record in records:
-            account = batch.account(record)
+        for (topic, partition), run in groupby(records, _PLACE):
+            self._read(topic, run, batch.account(topic, partition), batch)
+        return batch.messages(self._pack.version, self._fingerprints)
+
+    def _read(self, topic: str, run: Iterable[Record], account: AccountDelta, batch: _Batch) -> None:
+        """Read records of one partition that follow each other."""
+        member = self._members.get(member_of_topic(topic))
+        for record in run:
+            account.records += 1
+            account.next_offset = record.offset + 1
+            if record.append_time > account.newest:
+                account.newest = record.append_time
             if record.tick:
                 self._read_tick(record, account, batch)
+            elif member is None:
+                account.lines += 1
+                detail = f"{topic} belongs to no enabled member of the registry"
+                self._bury(Rejected(record.value, _origin(record), 0, "unregistered-member", detail), account, batch)
             else:
-                self._read_events(record, account, batch)
-        return batch.messages(self._pack.version, self._fingerprints)
+                items = read_record(record.value, _origin(record), self._lateness, member.clock_offset)
+                account.lines += len(items)
+                for item in items:
+                    if isinstance(item, Rejected):
+                        self._bury(item, account, batch)
+                    else:
+                        self._match(item, account, batch)
 
     def _read_tick(self, record: Record, account: AccountDelta, batch: _Batch) -> None:
         account.ticks += 1
@@ -80,24 +117,11 @@ class DetectStage:
             self._announced = partitions
             batch.rosters.append(Roster(partitions, record.append_time))
 
-    def _read_events(self, record: Record, account: AccountDelta, batch: _Batch) -> None:
-        origin = Origin(record.topic, record.partition, record.offset, record.append_time)
-        member = self._members.get(member_of_topic(record.topic))
-        if member is None:
-            account.lines += 1
-            detail = f"{record.topic} belongs to no enabled member of the registry"
-            self._bury(Rejected(record.value, origin, 0, "unregistered-member", detail), account, batch)
-            return
-        for item in read_record(record.value, origin, self._lateness, member.clock_offset):
-            account.lines += 1
-            if isinstance(item, Rejected):
-                self._bury(item, account, batch)
-            else:
-                self._match(item, account, batch)
-
     def _match(self, event: Event, account: AccountDelta, batch: _Batch) -> None:
         try:
-            matched, hits = self._hits(event, account)
+            matched = self._detector.match(event.fields)
+            if matched:
+                self._use(event, matched, account, batch)
         except Exception as error:
             log.exception("detect.engine_error", topic=event.origin.topic, offset=event.origin.offset)
             raw = msgspec.json.encode(event.fields)
@@ -105,33 +129,50 @@ class DetectStage:
             self._bury(letter, account, batch)
             return
         account.evaluated += 1
-        account.matched += bool(matched)
-        account.clock_ahead += event.admission == "clock_ahead"
-        account.late += event.admission == "late"
-        for index in matched:
-            plan = self._pack.detections[index]
-            if plan.alerts:
-                alert = single_alert(event, plan, self._groups, self._pack.version)
-                batch.passing.append(Passing(ALERTS, alert.id, alert.to_json()))
-        for shard, hit in hits:
-            batch.hits.setdefault(shard, []).append(hit)
+        if matched:
+            account.matched += 1
+        if event.admission != "on_time":
+            account.clock_ahead += event.admission == "clock_ahead"
+            account.late += event.admission == "late"
 
-    def _hits(self, event: Event, account: AccountDelta) -> tuple[tuple[int, ...], list[tuple[int, GroupHit]]]:
-        matched = self._detector.match(event.fields)
-        if not matched or event.admission == "late":
-            return matched, []
-        derive_logsource(event.fields)
-        hits = self._projector.hits(event, {self._pack.detections[index].id for index in matched})
+    def _use(self, event: Event, matched: tuple[int, ...], account: AccountDelta, batch: _Batch) -> None:
+        """Turn what matched into alerts and hits; most rules serve hunters, and lead to neither."""
+        uses = self._uses.get(matched)
+        if uses is None:
+            uses = self._remember_uses(matched)
+        if not uses.counted and not uses.alerting:
+            return
+        hits: list[tuple[int, GroupHit]] = []
+        if event.admission != "late":
+            derive_logsource(event.fields)
+            hits = self._projector.hits(event, uses.counted)
+        alerts = [single_alert(event, plan, self._groups, self._pack.version) for plan in uses.alerting]
         if dropped := self._projector.dropped:
             account.dropped = add_dropped(account.dropped, dropped.items())
             dropped.clear()
-        return matched, hits
+        for shard, hit in hits:
+            batch.hits.setdefault(shard, []).append(hit)
+        batch.passing += [Passing(ALERTS, alert.id, alert.to_json()) for alert in alerts]
+
+    def _remember_uses(self, matched: tuple[int, ...]) -> _Uses:
+        if len(self._uses) >= _REMEMBERED:
+            self._uses.clear()
+        plans = [self._pack.detections[index] for index in matched]
+        uses = self._uses[matched] = _Uses(
+            frozenset(plan.id for plan in plans if plan.id in self._counted),
+            tuple(plan for plan in plans if plan.alerts),
+        )
+        return uses
 
     @staticmethod
     def _bury(rejected: Rejected, account: AccountDelta, batch: _Batch) -> None:
         account.dead += 1
         letter = dead_letter_of(rejected)
         batch.passing.append(Passing(DEAD_LETTERS, letter.key, letter.to_json()))
+
+
+def _origin(record: Record) -> Origin:
+    return Origin(record.topic, record.partition, record.offset, record.append_time)
 
 
 class _Batch:
@@ -143,14 +184,10 @@ class _Batch:
         self.passing: list[Passing] = []
         self._accounts: dict[tuple[str, int], AccountDelta] = {}
 
-    def account(self, record: Record) -> AccountDelta:
-        key = record.topic, record.partition
-        account = self._accounts.get(key)
+    def account(self, topic: str, partition: int) -> AccountDelta:
+        account = self._accounts.get((topic, partition))
         if account is None:
-            account = self._accounts[key] = AccountDelta(record.topic, record.partition)
-        account.records += 1
-        account.next_offset = record.offset + 1
-        account.newest = max(account.newest, record.append_time)
+            account = self._accounts[topic, partition] = AccountDelta(topic, partition)
         return account
 
     def messages(self, pack: str, fingerprints: Mapping[str, str]) -> list[Message]:

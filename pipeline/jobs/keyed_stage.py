@@ -6,8 +6,10 @@ finished records pass through, so that everything written leaves in one transact
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -15,7 +17,7 @@ import msgspec
 from pipeline.correlate.clock import SettleClock
 from pipeline.correlate.shard import Shard
 from pipeline.correlate.store import DictStore
-from pipeline.jobs.active_pack import PackSource
+from pipeline.jobs.active_pack import REPEAT_SECONDS, PackSource
 from pipeline.jobs.message import SHARD_ADDRESS, AccountDelta, Passing, ShardBatch, add_dropped, decode
 from pipeline.jobs.settings import ALERTS, HEALTH
 from pipeline.jobs.state import KeyedState, ShardSummary, read_summary, write_summary
@@ -34,6 +36,7 @@ class _LiveShard:
     """What had been counted when this object was made."""
     told: dict[str, int]
     """Counters as they were last reported."""
+    told_at: float = -math.inf
     outdated_hits: int = 0
 
     def summary(self) -> ShardSummary:
@@ -55,12 +58,16 @@ class KeyedStage:
         packs: where correlations and registry come from; looked at before each batch of a shard.
         lateness: ms that the settle line stays behind the slowest partition's clock.
         state: state of whichever address is being handled.
+        clock: seconds; for tests.
     """
 
-    def __init__(self, packs: PackSource, lateness: int, state: KeyedState) -> None:
+    def __init__(
+        self, packs: PackSource, lateness: int, state: KeyedState, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._packs = packs
         self._lateness = lateness
         self._state = state
+        self._clock = clock
         packs.begin(self._adopt)
 
     def _adopt(self, pack: RulePack) -> None:
@@ -131,8 +138,16 @@ class KeyedStage:
         alerts = live.shard.feed(hits) + live.shard.advance(clock.settle_line(self._lateness))
         summary = live.summary()
         write_summary(self._state, summary)
-        changed, live.told = summary.counters != live.told, summary.counters
-        return alerts, changed
+        return alerts, self._is_to_be_told(live, summary.counters)
+
+    def _is_to_be_told(self, live: _LiveShard, counters: dict[str, int]) -> bool:
+        """Whether a shard's counters changed, or were told so long ago that whoever asks now has not heard them."""
+        now = self._clock()
+        again = any(counters.values()) and now - live.told_at >= REPEAT_SECONDS
+        if counters == live.told and not again:
+            return False
+        live.told, live.told_at = counters, now
+        return True
 
     def _meant(self, batch: ShardBatch) -> Sequence[GroupHit]:
         """The hits without those of correlations that mean something else in this stage's pack, or are not in it."""

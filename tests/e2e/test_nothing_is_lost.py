@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,36 @@ def test_after_every_crash_the_alerts_are_those_of_an_undisturbed_run(stack: Any
     assert len(expected) > 10, "the campaign is too tame to prove anything"
     assert converged(stack, stormy) == expected
     check_accounts(stack, before, (calm, stormy))
+
+
+def test_workers_killed_at_random_leave_no_alert_behind_and_lose_none(stack: Any, members: tuple[str, ...]) -> None:
+    seed = random.randrange(1 << 32)
+    draw, before = random.Random(seed), accounts(stack)
+    plan = sorted(
+        ((draw.uniform(1, 28), draw.choice((crash_taskmanager, crash_python))) for _ in range(4)), key=itemgetter(0)
+    )
+    campaign = Campaign(4, now_ms(), members)
+    with disturbances(*[(second, partial(crash, stack)) for second, crash in plan]):
+        send(stack, campaign)
+    try:
+        converged(stack, campaign)
+        check_accounts(stack, before, (campaign,))
+    except AssertionError as error:
+        error.add_note(f"seed {seed}: {[(round(second, 1), crash.__name__) for second, crash in plan]}")
+        raise
+
+
+def crash_taskmanager(stack: Any) -> None:
+    """Its Python workers are orphans until another takes its place."""
+    stack.kill("taskmanager-1")
+    stack.start("taskmanager-1")
+
+
+def crash_python(stack: Any) -> None:
+    """One of the TaskManager's Python workers; Flink itself starts the job anew."""
+    workers = stack.python_workers()
+    if workers:  # none while the job is being restarted
+        workers[0].kill()
 
 
 def test_every_broken_line_is_a_dead_letter_with_a_reason(stack: Any, members: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local import rule_pack
-from deploy.local.pack_reports import Reports
+from deploy.local.job_reports import Reports
 from deploy.local.rule_pack import pinned_pack, put_in_force
 from deploy.local.settings import StackSettings
 from deploy.local.stack import activate_rules, renew_rules

@@ -240,6 +240,24 @@ def test_up_mends_what_was_killed(stack: RunningStack, name: str) -> None:
     assert {row.state for row in rows.values()} == {"running"}
 
 
+def test_up_mends_a_taskmanager_that_was_suspended_for_too_long(stack: RunningStack) -> None:
+    suspended = psutil.Process(stack.status()["taskmanager-1"].pid)
+    suspended.suspend()
+    until(lambda: stack.status()["taskmanager-1"].state == "lost", 120)
+    suspended.resume()
+    stack.up()
+    assert {row.state for row in stack.status().values()} == {"running"}
+
+
+def test_up_ends_a_taskmanager_that_does_not_wake_up(stack: RunningStack) -> None:
+    suspended = psutil.Process(stack.status()["taskmanager-1"].pid)
+    suspended.suspend()
+    until(lambda: stack.status()["taskmanager-1"].state == "lost", 120)
+    stack.up()
+    assert not suspended.is_running()
+    assert {row.state for row in stack.status().values()} == {"running"}
+
+
 def test_a_killed_up_leaves_nothing_that_keeps_the_next_one_from_working(stack: RunningStack) -> None:
     stack.kill("clock")
     stack.kill("taskmanager")

@@ -53,14 +53,20 @@ def test_the_exit_code_says_whether_all_runs(monkeypatch: pytest.MonkeyPatch, st
     assert "1,234" in result.stdout
 
 
+COUNTED = {"lines": 12_000, "dead": 3, "missing_group_key": 17}
+
+
 def test_status_tells_of_the_job_its_pack_its_restarts_and_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    job = ProcessStatus("job", "restarting", restarts=3, packs=("83ed39de",), problem="refused: \x1b[31mred")
+    job = ProcessStatus(
+        "job", "restarting", restarts=3, packs=("83ed39de",), problem="refused: \x1b[31mred", counted=COUNTED
+    )
     monkeypatch.setattr(status_module, "stack_status", lambda _: [job])
     result = CliRunner().invoke(status_module.status, [], standalone_mode=False)
     assert result.return_value == 1
-    assert result.stdout.splitlines()[-3:] == [
+    assert result.stdout.splitlines()[-4:] == [
         "job: rule pack 83ed39de",
         "job: restarted 3 times since it was submitted",
+        "job: 12,000 lines read; 3 dead letters, 17 missing_group_key",
         "job: refused: \\x1b[31mred",
     ]
 

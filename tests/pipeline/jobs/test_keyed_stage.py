@@ -30,7 +30,8 @@ class Keyed:
 
     def __init__(self, pack: RulePack, state: MemoryState | None = None) -> None:
         self.state = state or MemoryState()
-        self._stage = KeyedStage(FixedPack(pack), LATENESS, self.state)
+        self.seconds = 0.0
+        self._stage = KeyedStage(FixedPack(pack), LATENESS, self.state, clock=lambda: self.seconds)
 
     def take(self, message: Message) -> bool:
         self.state.current = address(message)
@@ -67,7 +68,11 @@ def test_what_a_correlation_cannot_count_is_in_the_account_of_its_partition(pack
 def test_what_a_shard_does_not_use_is_told_when_it_changes_and_outlives_a_restart(pack: RulePack) -> None:
     keyed = Keyed(pack)
     assert keyed.take(gone(1))
-    assert not keyed.take(ShardBatch(3, [], {"events.bank-a/0": APPENDED}, [])), "nothing new to tell"
+    nothing_new = ShardBatch(3, [], {"events.bank-a/0": APPENDED}, [])
+    assert not keyed.take(nothing_new)
+    keyed.seconds += 60
+    assert keyed.take(nothing_new), "whoever asks only now hears it as well"
+    assert not keyed.take(nothing_new)
     again = Keyed(pack, keyed.state)
     assert again.take(gone(2))
     told = again.told()
@@ -78,6 +83,7 @@ def test_what_a_shard_does_not_use_is_told_when_it_changes_and_outlives_a_restar
 def test_a_shard_that_uses_everything_has_nothing_to_tell(pack: RulePack) -> None:
     keyed = Keyed(pack)
     keyed.take(ShardBatch(3, [], {"events.bank-a/0": APPENDED}, []))
+    keyed.seconds += 60
     assert not keyed.take(ShardBatch(3, [], {"events.bank-a/0": APPENDED + 1}, []))
 
 

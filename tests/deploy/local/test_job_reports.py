@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from deploy.local.pack_reports import Reports, is_taken, read_reports
+from deploy.local.job_reports import Accounts, Reports, counted, is_taken, read_reports
 from schemas.errors import ConfigError
-from schemas.health import PackReport
+from schemas.health import NotCounted, PackReport, PartitionAccount, ShardAccount
 from schemas.times import to_rfc3339
 
 PUT = 1_795_435_200_000
@@ -67,3 +67,22 @@ def test_the_newest_report_of_each_worker_counts_and_other_messages_do_not() -> 
     ]
     read_reports(Health(b"nonsense", b'{"kind": "heartbeat"}', *(each.to_json() for each in said)), known, workers=2)
     assert {worker: each.version for worker, each in known.items()} == {"detect/0": "new", "correlate/0": "new"}
+
+
+def test_what_was_not_used_is_added_up_over_partitions_and_shards() -> None:
+    missing = NotCounted(reason="missing_group_key", correlation="c", field="f", count=2)
+    accounts: Accounts = {
+        f"events.a/{number}": PartitionAccount(
+            timestamp="",
+            topic="events.a",
+            partition=number,
+            next_offset=9,
+            lines=8,
+            dead=1,
+            late=3,
+            not_counted=[missing],
+        )
+        for number in range(2)
+    }
+    accounts["shard/1"] = ShardAccount(timestamp="", shard=1, counters={"thinned_hits": 5, "abandoned_groups": 0})
+    assert counted(accounts) == {"lines": 16, "dead": 2, "late": 6, "missing_group_key": 4, "thinned_hits": 5}

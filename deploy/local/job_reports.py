@@ -1,8 +1,9 @@
-"""What the job's workers say about the rule packs they use: the newest report of each, from the topic `health`."""
+"""What the job's workers say about the rule packs they use, and about what they did not use, in the topic `health`."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
@@ -15,7 +16,7 @@ from deploy.local.kafka_access import ADMIN, kafka_connection
 from deploy.local.settings import StackSettings
 from pipeline.jobs.active_pack import REPEAT_SECONDS
 from schemas.errors import ConfigError
-from schemas.health import HEALTH_TOPIC, PackReport, health_from_json
+from schemas.health import HEALTH_TOPIC, AnyHealth, PackReport, PartitionAccount, ShardAccount, health_from_json
 from schemas.times import from_rfc3339, now_ms
 
 _SPARE_SECONDS: Final = 10.0
@@ -23,6 +24,8 @@ _STAGES: Final = frozenset({"detect", "correlate"})
 
 Reports = dict[str, PackReport]
 """Worker -> its newest report."""
+Accounts = dict[str, PartitionAccount | ShardAccount]
+"""Partition or shard -> its newest account."""
 
 
 @contextmanager
@@ -57,30 +60,58 @@ def read_reports(consumer: KafkaConsumer, known: Reports, workers: int, timeout_
         workers: of each stage; what others say was said by workers that are gone.
         timeout_ms: how long to wait for the first record.
     """
-    for records in consumer.poll(timeout_ms=timeout_ms).values():
-        for record in records:
-            try:
-                message = health_from_json(record.value)
-            except ValidationError:
-                continue  # of another release
-            if isinstance(message, PackReport) and message.worker in _workers(workers):
-                known[message.worker] = message
+    for message in _messages(consumer, timeout_ms):
+        if isinstance(message, PackReport) and message.worker in _workers(workers):
+            known[message.worker] = message
 
 
-def newest_reports(settings: StackSettings) -> Reports:
-    """What every living worker has said last.
+def newest_of_all(settings: StackSettings) -> tuple[Reports, Accounts]:
+    """What every living worker has said last about its pack, and about every partition and shard.
 
     Raises:
         ConnectionError_: the broker does not answer.
     """
-    known: Reports = {}
+    reports: Reports = {}
+    accounts: Accounts = {}
     with open_health(settings) as consumer:
         partitions = list(consumer.assignment())
         ends = consumer.end_offsets(partitions)
         deadline = time.monotonic() + _SPARE_SECONDS
         while any(consumer.position(each) < ends[each] for each in partitions) and time.monotonic() < deadline:
-            read_reports(consumer, known, settings.taskmanagers)
-    return known
+            for message in _messages(consumer, timeout_ms=500):
+                if isinstance(message, PackReport) and message.worker in _workers(settings.taskmanagers):
+                    reports[message.worker] = message
+                elif isinstance(message, PartitionAccount):
+                    accounts[f"{message.topic}/{message.partition}"] = message
+                elif isinstance(message, ShardAccount):
+                    accounts[f"shard/{message.shard}"] = message
+    return reports, accounts
+
+
+def counted(accounts: Accounts) -> dict[str, int]:
+    """What the job read and did not use, over all partitions and shards, since it first started; no zeros.
+
+    >>> counted({"a": PartitionAccount(timestamp="", topic="a", partition=0, next_offset=9, lines=8, dead=1)})
+    {'lines': 8, 'dead': 1}
+    """
+    total: Counter[str] = Counter()
+    for account in accounts.values():
+        if isinstance(account, PartitionAccount):
+            total.update(lines=account.lines, dead=account.dead, late=account.late, clock_ahead=account.clock_ahead)
+            for each in account.not_counted:
+                total[each.reason] += each.count
+        else:
+            total.update(account.counters)
+    return {name: count for name, count in total.items() if count}
+
+
+def _messages(consumer: KafkaConsumer, timeout_ms: int) -> Iterator[AnyHealth]:
+    for records in consumer.poll(timeout_ms=timeout_ms).values():
+        for record in records:
+            try:
+                yield health_from_json(record.value)
+            except ValidationError:
+                continue  # of another release
 
 
 def is_taken(reports: Mapping[str, PackReport], version: str, since: int) -> bool:
