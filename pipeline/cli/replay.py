@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import click
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -62,7 +63,11 @@ def replay(
     stated = parse_lateness(lateness) if lateness else None
     pack = _load(rule_paths, sources, members, skip_unsupported=skip_unsupported)
     offsets = {member.id: member.clock_offset for member in pack.members()}
-    span = stated if stated is not None else max(LEAST_LATENESS, disorder_of(sources, offsets))
+    if stated is None:
+        disorder = disorder_of(sources, offsets)
+        pack, span = _patient(pack, disorder), max(LEAST_LATENESS, disorder)
+    else:
+        span = stated
     job = LocalJob(pack, span, refusal_teller())
     settle_memory()
     written = 0
@@ -77,6 +82,15 @@ def replay(
         click.echo(document)
     _tell(job, written or len(settled))
     return 1 if job.unused else 0
+
+
+def _patient(pack: RulePack, disorder: int) -> RulePack:
+    """The pack with no rule settling before the last line of a file that it counts; ids of alerts stay."""
+    correlations = [
+        one if one.settle_after is None else msgspec.structs.replace(one, settle_after=max(one.settle_after, disorder))
+        for one in pack.correlations
+    ]
+    return RulePack(pack.detections, correlations, pack.registry())
 
 
 def parse_lateness(text: str) -> int:
@@ -111,6 +125,8 @@ def _tell(job: LocalJob, alerts: int) -> None:
         f"{totals['late']:,} too late, {totals['dead']:,} refused; {alerts:,} alerts",
         err=True,
     )
+    for (reason, correlation, field), count in islice(job.dropped.most_common(), PROBLEMS_SHOWN):
+        click.echo(f"not counted by {printable(correlation)}: {count:,} times {reason} of {printable(field)}", err=True)
 
 
 def _load(
