@@ -40,7 +40,7 @@ PROBLEMS_SHOWN: Final = 20
 @click.option("--members", type=Path, help="Member registry, members.yml; without it each member is its own group.")
 @click.option("--eager", is_flag=True, help="Every revision as it would have been published, not only settled ones.")
 @click.option("--lateness", help="How late a file's events may be, as in the job; left out, however late they are.")
-@click.option("--skip-unsupported", is_flag=True, help="Leave out detections that cannot be honoured; each is named.")
+@click.option("--skip-unsupported", is_flag=True, help="Leave out rules that cannot be honoured; each is named.")
 @click.argument("files", nargs=-1, required=True, metavar="member=FILE...")
 def replay(
     rule_paths: tuple[Path, ...],
@@ -148,7 +148,7 @@ def _load(
                 skip_unsupported=skip_unsupported,
                 on_progress=progress,
                 on_problem=tell_problem,
-                on_too_few=tell_problem,
+                on_too_few=tell_problem if skip_unsupported else None,
             )
     if not registry.members:
         registry = registry_of(sources)

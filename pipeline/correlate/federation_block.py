@@ -96,7 +96,11 @@ def _min_organizations(document: RuleDocument, block: Mapping[str, Any], registr
     groups = len(set(registry.groups().values()))
     if groups and least > groups:
         raise TooFewGroups(
-            where, "more corporate groups than there are members", got=least, expected=f"at most {groups}"
+            where,
+            "more corporate groups than there are members",
+            got=least,
+            expected=f"at most {groups}",
+            hint="`--skip-unsupported` leaves the rule out until there are as many",
         )
     return least
 
