@@ -24,11 +24,12 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.cli.replay import LocalJob
-from pipeline.cli.replay_records import Line
+from pipeline.cli.replay import refusal_teller
 from pipeline.correlate.shard import Shard
 from pipeline.correlate.store import DictStore
+from pipeline.jobs.active_pack import FixedPack
 from pipeline.jobs.detect_stage import DetectStage, Record
+from pipeline.jobs.local_job import Line, LocalJob
 from pipeline.jobs.message import ShardBatch
 from pipeline.rulepack import build_pack
 from schemas.alert import alert_from_json
@@ -84,7 +85,7 @@ def events_of(lane: Path, repeats: int) -> list[bytes]:
 def run_ours(rules: Path, events: Sequence[bytes]) -> tuple[float, dict[str, int]]:
     """CPU seconds, and for each rule the number of alerts."""
     pack = build_pack([rules], MemberRegistry(members=(Member(id="one", name="One"),)))
-    job = LocalJob(pack, LATENESS)
+    job = LocalJob(pack, LATENESS, refusal_teller())
     lines = [Line(BASE + n * STEP, 0, n, "events.one", 0, raw) for n, raw in enumerate(events)]
     held: dict[str, int] = {}
     begun = time.process_time()
@@ -101,7 +102,7 @@ def run_ours(rules: Path, events: Sequence[bytes]) -> tuple[float, dict[str, int
 def run_core(rules: Path, events: Sequence[bytes]) -> float:
     """CPU seconds of the correlation alone: the hits of all events to alerts."""
     pack = build_pack([rules], MemberRegistry(members=(Member(id="one", name="One"),)))
-    stage = DetectStage(pack, LATENESS)
+    stage = DetectStage(FixedPack(pack), LATENESS)
     records = [Record(raw, "events.one", 0, n, BASE + n * STEP, tick=False) for n, raw in enumerate(events)]
     batches: list[list[GroupHit]] = []
     for at in range(0, len(records), BATCH):

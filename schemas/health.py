@@ -59,7 +59,9 @@ class NotCounted(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field(description="missing_group_key, excess_values, not_a_number, negative_value, bad_weight")
+    reason: str = Field(
+        description="missing_group_key, excess_values, not_a_number, negative_value, bad_weight, late_for_rule"
+    )
     correlation: str
     field: str
     count: int

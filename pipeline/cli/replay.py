@@ -7,16 +7,17 @@ and a tick follows each batch. So a replay and the job cannot disagree.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
 import click
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pipeline.cli.replay_records import Source, read_merged, registry_of, source_of
+from pipeline.cli.replay_records import Source, disorder_of, read_merged, registry_of, source_of
 from pipeline.cli.rule_loading import rule_progress, tell_problem
 from pipeline.correlate.timespan import parse_timespan
 from pipeline.jobs.active_pack import settle_memory
@@ -29,6 +30,8 @@ from schemas.errors import ConfigError, RuleError, printable
 from schemas.member import MemberRegistry, load_registry
 
 BATCH: Final = 2_000
+LEAST_LATENESS: Final = 3_600_000
+"""Milliseconds; that of the job, unless its settings say otherwise."""
 PROBLEMS_SHOWN: Final = 20
 
 
@@ -36,14 +39,14 @@ PROBLEMS_SHOWN: Final = 20
 @click.option("--rules", "-r", "rule_paths", type=Path, multiple=True, required=True, help="Rule file, folder or pack.")
 @click.option("--members", type=Path, help="Member registry, members.yml; without it each member is its own group.")
 @click.option("--eager", is_flag=True, help="Every revision as it would have been published, not only settled ones.")
-@click.option("--lateness", default="1h", show_default=True, help="How far out of order a file's events may be.")
-@click.option("--skip-unsupported", is_flag=True, help="Leave out detections that cannot be honoured; each is named.")
+@click.option("--lateness", help="How late a file's events may be, as in the job; left out, however late they are.")
+@click.option("--skip-unsupported", is_flag=True, help="Leave out rules that cannot be honoured; each is named.")
 @click.argument("files", nargs=-1, required=True, metavar="member=FILE...")
 def replay(
     rule_paths: tuple[Path, ...],
     members: Path | None,
     eager: bool,  # noqa: FBT001 - click
-    lateness: str,
+    lateness: str | None,
     skip_unsupported: bool,  # noqa: FBT001 - click
     files: tuple[str, ...],
 ) -> int:
@@ -57,13 +60,19 @@ def replay(
       jsoc replay --rules rules/sigma kestrel-bank=a.ndjson cobalt-bank=b.ndjson.gz
     """
     sources = [source_of(argument) for argument in files]
-    span = parse_lateness(lateness)
+    stated = parse_lateness(lateness) if lateness else None
     pack = _load(rule_paths, sources, members, skip_unsupported=skip_unsupported)
+    offsets = {member.id: member.clock_offset for member in pack.members()}
+    if stated is None:
+        disorder = disorder_of(sources, offsets)
+        pack, span = _patient(pack, disorder), max(LEAST_LATENESS, disorder)
+    else:
+        span = stated
     job = LocalJob(pack, span, refusal_teller())
     settle_memory()
     written = 0
     settled: dict[str, str] = {}
-    for alert, document in _run(job, sources):
+    for alert, document in _run(job, sources, offsets):
         if eager:
             click.echo(document)
             written += 1
@@ -73,6 +82,15 @@ def replay(
         click.echo(document)
     _tell(job, written or len(settled))
     return 1 if job.unused else 0
+
+
+def _patient(pack: RulePack, disorder: int) -> RulePack:
+    """The pack with no rule settling before the last line of a file that it counts; ids of alerts stay."""
+    correlations = [
+        one if one.settle_after is None else msgspec.structs.replace(one, settle_after=max(one.settle_after, disorder))
+        for one in pack.correlations
+    ]
+    return RulePack(pack.detections, correlations, pack.registry())
 
 
 def parse_lateness(text: str) -> int:
@@ -107,6 +125,8 @@ def _tell(job: LocalJob, alerts: int) -> None:
         f"{totals['late']:,} too late, {totals['dead']:,} refused; {alerts:,} alerts",
         err=True,
     )
+    for (reason, correlation, field), count in islice(job.dropped.most_common(), PROBLEMS_SHOWN):
+        click.echo(f"not counted by {printable(correlation)}: {count:,} times {reason} of {printable(field)}", err=True)
 
 
 def _load(
@@ -128,7 +148,7 @@ def _load(
                 skip_unsupported=skip_unsupported,
                 on_progress=progress,
                 on_problem=tell_problem,
-                on_too_few=tell_problem,
+                on_too_few=tell_problem if skip_unsupported else None,
             )
     if not registry.members:
         registry = registry_of(sources)
@@ -139,14 +159,14 @@ def _load(
     return RulePack(pack.detections, pack.correlations, registry)
 
 
-def _run(job: LocalJob, sources: Sequence[Source]) -> Iterator[tuple[Alert, str]]:
+def _run(job: LocalJob, sources: Sequence[Source], offsets: Mapping[str, int]) -> Iterator[tuple[Alert, str]]:
     console = Console(stderr=True)
     columns = (TextColumn("replaying"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         # Compressed files make the bar reach its end early; it is there to show that something moves.
         total = sum(source.path.stat().st_size for source in sources if source.path.exists())
         task = progress.add_task("replay", total=total)
-        lines = read_merged(sources, lambda size: progress.advance(task, size))
+        lines = read_merged(sources, lambda size: progress.advance(task, size), offsets)
         while batch := list(islice(lines, BATCH)):
             yield from _alerts(job.feed(batch))
         yield from _alerts(job.finish())

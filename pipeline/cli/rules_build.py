@@ -62,7 +62,7 @@ def build(
             on_progress=progress,
             on_problem=tell_problem,
             cache=cache,
-            on_too_few=tell_problem,
+            on_too_few=tell_problem if skip_unsupported else None,
         )
     pack.write(output)
     if cache is not None:

@@ -90,6 +90,26 @@ def check_carried(document: RuleDocument, parent: Correlation, children: Mapping
                 ) from missing
 
 
+def check_settled_in_time(document: RuleDocument, parent: Correlation, children: Mapping[str, Correlation]) -> None:
+    """See that no correlation that is referred to can tell of a time that the parent holds for settled.
+
+    Raises:
+        RuleError: `file:line`: the parent waits for less long than such a correlation.
+    """
+    own = parent.settle_after
+    if own is None:
+        return
+    for reference in parent.references:
+        child = children.get(reference.id)
+        if child is not None and (child.settle_after is None or child.settle_after > own):
+            raise RuleError(
+                document.where("federation", "settle_after"),
+                f"the correlation `{child.title}` that it refers to settles later",
+                got=f"{own // 1000}s",
+                expected="no less than there" if child.settle_after else "`settle_after` there, too",
+            )
+
+
 def settle_alerts(correlations: Sequence[Correlation], stated: Mapping[str, bool | None]) -> list[Correlation]:
     """Who alerts: a correlation that others refer to does not, unless one of them says `generate`, or it says so.
 

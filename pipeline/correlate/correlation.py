@@ -80,6 +80,8 @@ class Correlation(msgspec.Struct, frozen=True, kw_only=True):
     """Least number of distinct corporate groups, at the same instant."""
     suppress: int
     """Milliseconds; instants no further apart than this belong to one alert."""
+    settle_after: int | None = None
+    """Milliseconds that its settle line stays behind the clock, if fewer than for all others."""
     weight: str | None = None
     """Field with the number of events in a rolled-up event."""
     nonnegative: bool = False
@@ -159,5 +161,6 @@ def fingerprint_of(correlation: Correlation) -> dict[str, object]:
         "suppress": correlation.suppress,
         "weight": correlation.weight,
         "nonnegative": correlation.nonnegative,
+        **({"settle_after": correlation.settle_after} if correlation.settle_after is not None else {}),
         **({"family": [correlation.family, correlation.family_key]} if correlation.family else {}),
     }

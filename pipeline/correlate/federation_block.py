@@ -3,6 +3,7 @@
 federation:
   min_organizations: 2          distinct corporate groups, at the same instant
   suppress: 24h                 instants no further apart belong to one alert; the rule's timespan if left out
+  settle_after: 5m              how late an event may be for this rule, and how long what must wait waits
   weight: jointsoc.rollup.count field with the number of events in a rolled-up event
   nonnegative: true             value_sum only: values are never negative, so it may alert on arrival
   share: {k: 3, tlp: amber}     under which conditions the finding may be shared
@@ -24,7 +25,7 @@ from schemas.member import MemberRegistry
 from schemas.rule_document import RuleDocument
 from schemas.suggest import did_you_mean
 
-KEYS: Final = ("min_organizations", "suppress", "weight", "nonnegative", "share", "alert", "enabled")
+KEYS: Final = ("min_organizations", "suppress", "settle_after", "weight", "nonnegative", "share", "alert", "enabled")
 THINNING_PARTS: Final = 16
 """`suppress` is at least this part of the timespan: hits of a flooded group are thinned in buckets of that width."""
 
@@ -38,6 +39,7 @@ class Federation(msgspec.Struct, frozen=True):
 
     suppress: int
     min_organizations: int = 1
+    settle_after: int | None = None
     weight: str | None = None
     nonnegative: bool = False
     share: Share | None = None
@@ -49,24 +51,20 @@ def read_federation(document: RuleDocument, kind: Kind, timespan: int, registry:
     """Read the block; a rule without one gets the defaults.
 
     Raises:
-        RuleError: `file:line`: a key that is unknown or not supported yet, or a value that cannot be.
+        RuleError: `file:line`: a key that is unknown, or a value that cannot be.
     """
     block = document.data.get("federation", {})
     if not isinstance(block, dict):
         raise RuleError(document.where("federation"), "not a block", got=block, expected="keys and values")
     is_enabled(document)
     for key in block:
-        where = document.where("federation", key)
-        if key == "settle_after":
-            raise RuleError(
-                where, "`settle_after` is not supported yet", hint="leave it out: the rule settles with all others"
-            )
         if key not in KEYS:
-            hint = did_you_mean(key, KEYS)
+            where, hint = document.where("federation", key), did_you_mean(key, KEYS)
             raise RuleError(where, "unknown key in `federation`", got=key, expected=", ".join(KEYS), hint=hint)
     return Federation(
         suppress=_suppress(document, block, timespan),
         min_organizations=_min_organizations(document, block, registry),
+        settle_after=_settle_after(document, block),
         weight=_weight(document, block),
         nonnegative=_nonnegative(document, block, kind),
         alert=_alert(document, block),
@@ -98,9 +96,19 @@ def _min_organizations(document: RuleDocument, block: Mapping[str, Any], registr
     groups = len(set(registry.groups().values()))
     if groups and least > groups:
         raise TooFewGroups(
-            where, "more corporate groups than there are members", got=least, expected=f"at most {groups}"
+            where,
+            "more corporate groups than there are members",
+            got=least,
+            expected=f"at most {groups}",
+            hint="`--skip-unsupported` leaves the rule out until there are as many",
         )
     return least
+
+
+def _settle_after(document: RuleDocument, block: Mapping[str, Any]) -> int | None:
+    if "settle_after" not in block:
+        return None
+    return parse_timespan(block["settle_after"], document.where("federation", "settle_after"), "settle_after")
 
 
 def _weight(document: RuleDocument, block: Mapping[str, Any]) -> str | None:

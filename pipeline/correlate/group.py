@@ -52,6 +52,10 @@ class Watch:
         self.eager = correlation.eager
         self.timespan = correlation.timespan
         self.gap = correlation.suppress
+        self.ahead = 0
+        """Milliseconds by which its settle line is ahead of the shard's; the shard sets this and the next."""
+        self.settled = NEVER
+        """Its settle line."""
         # Nothing depends on when old hits go: several at a time cost less.
         self.slack = 1 + correlation.timespan // EVICTION_PARTS
         self.refresh = REFRESH

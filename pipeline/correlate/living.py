@@ -139,9 +139,9 @@ class LivingGroups:
                 group.thin_above,
             )
             self._store.put_page(living.key, page)
-            due = line if group.pending else group.deadline(line)
+            due = line + watch.ahead if group.pending else group.deadline(line + watch.ahead)
             assert due is not None, "a group that is never due is empty"
-            self._timetable.note(living.key, due, watch.timespan)
+            self._timetable.note(living.key, due - watch.ahead, watch.timespan)
             living.changed = False
             written.append(place)
         for place in (quiet + written)[: max(0, len(self.by_place) - self._live)]:

@@ -16,7 +16,7 @@ from schemas.hit import SHARDS, GroupHit, Hit
 REMEMBERED: Final = 1 << 16
 """Hashes of groups and values that a worker remembers."""
 
-Reason = Literal["missing_group_key", "excess_values", "not_a_number", "negative_value", "bad_weight"]
+Reason = Literal["missing_group_key", "excess_values", "not_a_number", "negative_value", "bad_weight", "late_for_rule"]
 Values = tuple[int | None, ...]
 
 
@@ -84,6 +84,10 @@ class _Projection:
     def hits(self, event: Event, positions: list[int], identity: int) -> list[tuple[int, GroupHit]]:
         """The event's hits; one event that matches several references counts once in each group."""
         correlation = self._correlation
+        allowed = correlation.settle_after
+        if allowed is not None and event.time < event.origin.append_time - allowed:
+            self._drop("late_for_rule", "@timestamp", event)
+            return []
         weight = self._weight(event)
         if weight is None:
             return []

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, get_args
 
 import msgspec
 
-from pipeline.correlate.chaining import check_carried, in_order, settle_alerts, with_families
+from pipeline.correlate.chaining import check_carried, check_settled_in_time, in_order, settle_alerts, with_families
 from pipeline.correlate.correlation import NUMERIC, Correlation, Reference, Tlp, fingerprint_of, tlp_of
 from pipeline.correlate.correlation_block import Block, read_correlation
 from pipeline.correlate.federation_block import Federation, TooFewGroups, read_federation
@@ -100,6 +100,7 @@ def _compile(document: RuleDocument, block: Block, known: _Known, federation: Fe
         percentile=block.percentile,
         min_organizations=federation.min_organizations,
         suppress=federation.suppress,
+        settle_after=federation.settle_after,
         weight=federation.weight,
         nonnegative=federation.nonnegative,
         share=federation.share,
@@ -111,6 +112,7 @@ def _compile(document: RuleDocument, block: Block, known: _Known, federation: Fe
     _check_numbers(document, correlation, known.compiled)
     _check_count(document, correlation)
     check_carried(document, correlation, known.compiled)
+    check_settled_in_time(document, correlation, known.compiled)
     return correlation
 
 

@@ -69,6 +69,7 @@ class Shard:
         store: the shard's state; the summary and the journal are read at once.
         pack_version: named in the alerts.
         limits: what bounds it.
+        lateness: ms that the settle line stays behind the clock; a rule with a shorter `settle_after` is ahead of it.
 
     Raises:
         ConfigError: the state was written in another format.
@@ -82,6 +83,7 @@ class Shard:
         *,
         pack_version: str = "",
         limits: Limits | None = None,
+        lateness: int = 0,
     ) -> None:
         limits = limits or Limits()
         groups, referrals = registry.groups(), referrals_among(correlations)
@@ -90,6 +92,7 @@ class Shard:
             name: Watch(correlation, groups, limits.thin_above, referrals.get(name, ()))
             for name, correlation in correlations.items()
         }
+        self._lateness = lateness
         self._fingerprints = {name: correlation.fingerprint for name, correlation in correlations.items()}
         self._ranks = _ranks(correlations)
         self._writer = AlertWriter(registry, pack_version)
@@ -100,6 +103,10 @@ class Shard:
         summary = self._store.summary()
         known = summary or Summary()
         self._line = known.line
+        # As the journal was written. A shorter lateness is taken over with the next move of the line, a longer one
+        # never: what is settled stays settled.
+        self._set_ahead(lateness if known.lateness is None else known.lateness)
+        self._note_settled()
         self._timetable = Timetable(store, known.chunks)
         self._living = LivingGroups(
             self._watches,
@@ -139,11 +146,27 @@ class Shard:
         """
         if line <= self._line:
             return []
+        shortened = self._lateness < self._lateness_in_use
+        if shortened:
+            self._set_ahead(self._lateness)
         self._store.note((), line)
         alerts = self._advance(line, created)
-        if self._store.journalled >= self._journal:
+        if shortened or self._store.journalled >= self._journal:
             self.save()
         return alerts
+
+    def _set_ahead(self, lateness: int) -> None:
+        self._ahead: dict[str, int] = {}
+        for name, watch in self._watches.items():
+            settle_after = watch.correlation.settle_after
+            if settle_after is not None and settle_after < lateness:
+                self._ahead[name] = lateness - settle_after
+            watch.ahead = self._ahead.get(name, 0)
+        self._lateness_in_use = lateness
+
+    def _note_settled(self) -> None:
+        for watch in self._watches.values():
+            watch.settled = max(watch.settled, self._line + watch.ahead)
 
     def _catch_up(self, fingerprints: Mapping[str, str]) -> None:
         """Do again what the journal says; its alerts were published then."""
@@ -165,6 +188,7 @@ class Shard:
                 self._due[rank] = [(time, place) for time, place, one in timers if one and one.timer == time]
                 heapify(self._due[rank])
         self._summary.line = self._line
+        self._summary.lateness = self._lateness_in_use
         self._summary.fingerprints = self._fingerprints
         self._summary.chunks = self._timetable.save()
         self._store.begin(self._summary)
@@ -174,10 +198,10 @@ class Shard:
 
     def _feed(self, hits: Sequence[GroupHit], created: int | None) -> list[Alert]:
         places: dict[Place, list[Hit]] = {}
-        line, watches = self._line, self._watches
+        line, watches, ahead = self._line, self._watches, self._ahead
         for one in hits:
             hit = one.hit
-            if hit.time < line:
+            if hit.time < line or (ahead and hit.time < line + ahead.get(one.correlation, 0)):
                 self.counters.late_after_settle += 1
                 continue
             place = one.correlation, one.group
@@ -189,7 +213,7 @@ class Shard:
             else:
                 self.counters.unknown_correlation += 1
         waiting = self._by_rank(places)
-        return [alert for rank in range(len(waiting)) for alert in self._take(waiting, rank, line, created)]
+        return [alert for rank in range(len(waiting)) for alert in self._take(waiting, rank, created)]
 
     def _by_rank(self, places: dict[Place, list[Hit]]) -> _Waiting:
         if len(self._due) == 1:
@@ -199,7 +223,7 @@ class Shard:
             waiting[self._ranks[place[0]]][place] = hits
         return waiting
 
-    def _take(self, waiting: _Waiting, rank: int, settled: int, created: int | None) -> list[Alert]:
+    def _take(self, waiting: _Waiting, rank: int, created: int | None) -> list[Alert]:
         """Feed the groups of one rank; what they find for those above waits there."""
         alerts: list[Alert] = []
         by_place = self._living.by_place
@@ -217,8 +241,12 @@ class Shard:
             if group.pending:
                 self._await_refresh(place, group)
             timer = living.timer
-            if timer is None or step is not NOTHING or (group.settling is not None and hits[0].time < timer):
-                self._arm(place, living, settled)
+            if (
+                timer is None
+                or step is not NOTHING
+                or (group.settling is not None and hits[0].time - group.watch.ahead < timer)
+            ):
+                self._arm(place, living, group.watch.settled)
         return alerts
 
     def _open(self, place: Place, hits: Sequence[Hit]) -> Living | None:
@@ -245,13 +273,14 @@ class Shard:
                 place = living.group.watch.correlation.id, living.group.key
                 if living.group.pending:
                     self._await_refresh(place, living.group)
-                self._arm(place, living, settled)
+                self._arm(place, living, living.group.watch.settled)
         alerts: list[Alert] = []
         waiting = self._by_rank({})
         for rank in range(len(self._due)):
             # What became final below is not too late here: nothing of this rank has moved on yet.
-            alerts += self._take(waiting, rank, settled, created)
-            alerts += self._move(rank, settled, line, waiting, created)
+            alerts += self._take(waiting, rank, created)
+            alerts += self._move(rank, line, waiting, created)
+        self._note_settled()
         for interval in sorted(self._pending):
             if line // interval > settled // interval:
                 alerts += self._refresh(self._pending.pop(interval), created)
@@ -260,7 +289,7 @@ class Shard:
     def _await_refresh(self, place: Place, group: Group) -> None:
         self._pending.setdefault(group.watch.refresh, set()).add(place)
 
-    def _move(self, rank: int, settled: int, line: int, waiting: _Waiting, created: int | None) -> list[Alert]:
+    def _move(self, rank: int, line: int, waiting: _Waiting, created: int | None) -> list[Alert]:
         """Move the groups of one rank that are due."""
         alerts: list[Alert] = []
         due, by_place = self._due[rank], self._living.by_place
@@ -271,13 +300,15 @@ class Shard:
                 continue
             living.timer = None
             living.changed = True
-            step = living.group.advance(settled, line)
+            watch = living.group.watch
+            own_line = max(watch.settled, line + watch.ahead)
+            step = living.group.advance(watch.settled, own_line)
             if step is not NOTHING:
                 alerts += self._done(living.group, step, waiting, created)
             if living.group.empty:
                 self._living.remove(place)
             else:
-                self._arm(place, living, line)
+                self._arm(place, living, own_line)
         return alerts
 
     def _refresh(self, places: set[Place], created: int | None) -> list[Alert]:
@@ -296,7 +327,10 @@ class Shard:
     def _arm(self, place: Place, living: Living, settled: int) -> None:
         """Note when the settle line will next mean something to the group."""
         due = living.group.deadline(settled)
-        if due is not None and (living.timer is None or due < living.timer):
+        if due is None:
+            return
+        due -= living.group.watch.ahead
+        if living.timer is None or due < living.timer:
             living.timer = due
             heappush(self._due[self._ranks[place[0]]], (due, place))
 

@@ -64,6 +64,8 @@ class Summary(msgspec.Struct, array_like=True):
     """Time -> number of the timetable's entries for it."""
     held: dict[str, dict[str, int]] = {}
     """Correlation -> member -> groups that it opened."""
+    lateness: int | None = None
+    """Milliseconds that the settle line stays behind the clock; None in a state written before rules had their own."""
 
 
 class Page(msgspec.Struct, array_like=True):

@@ -158,7 +158,8 @@ class KeyedStage:
     def _restore(self) -> _LiveShard:
         known = read_summary(self._state, ShardSummary)
         clock = SettleClock() if known is None else SettleClock.from_bytes(known.clock)
-        shard = Shard(self._correlations, self._pack.registry(), self._state, pack_version=self._pack.version)
+        registry, version = self._pack.registry(), self._pack.version
+        shard = Shard(self._correlations, registry, self._state, pack_version=version, lateness=self._lateness)
         before = known or ShardSummary(b"")
         return _LiveShard(shard, clock, before, before.counters)
 

@@ -53,6 +53,8 @@ class LocalJob:
         self._newest = 0
         self._on_refused = on_refused
         self.totals: Counter[str] = Counter()
+        self.dropped: Counter[tuple[str, str, str]] = Counter()
+        """(reason, correlation, field) -> how often a correlation could not count a matched event."""
 
     @property
     def unused(self) -> int:
@@ -86,6 +88,8 @@ class LocalJob:
             if isinstance(message, AccountDelta):
                 for counter in ("lines", "evaluated", "matched", "late", "dead"):
                     self.totals[counter] += getattr(message, counter)
+                for dropped, count in message.dropped:
+                    self.dropped[dropped.reason, dropped.correlation, dropped.field] += count
                 continue
             data = encode(message)
             self._state.address = address_of(data)

@@ -120,10 +120,54 @@ def _without_places(text: str) -> list[dict[str, Any]]:
 def test_events_older_than_the_lateness_are_matched_counted_and_not_correlated(folder: Path) -> None:
     path = folder / "late.ndjson"
     path.write_bytes(_lines([_event(second) for second in (7200, 0, 10, 20, 30, 40)]))
-    result = _run(folder, f"ash={path}", f"birch={folder / 'birch.ndjson.gz'}")
+    result = _run(folder, "--lateness", "1h", f"ash={path}", f"birch={folder / 'birch.ndjson.gz'}")
     assert result.return_value == 1
     assert "5 too late" in result.stderr
-    assert _alerts(_run(folder, "--lateness", "3h", f"ash={path}", f"birch={folder / 'birch.ndjson.gz'}")) != []
+
+
+def test_without_a_stated_lateness_no_line_of_a_file_is_too_late(folder: Path) -> None:
+    path, other = folder / "ash.ndjson", f"birch={folder / 'birch.ndjson.gz'}"
+    wanted = _run(folder, f"ash={path}", other)
+    path.write_bytes(_lines([_event(second) for second in (500_000, 20, 0, 30, 10)]))
+    result = _run(folder, f"ash={path}", other)
+    assert result.return_value == 0
+    assert _without_places(result.stdout) == _without_places(wanted.stdout)
+
+
+def test_what_a_rule_could_not_count_is_told(folder: Path) -> None:
+    path = folder / "keyless.ndjson"
+    path.write_bytes(_lines([_event(second, **{"source.ip": "-"}) for second in range(3)]))
+    result = _run(folder, f"ash={path}")
+    told = "not counted by 33333333-3333-4333-8333-333333333333: 3 times missing_group_key of source.ip"
+    assert told in result.stderr
+
+
+def test_a_rule_that_settles_sooner_counts_every_line_too_unless_a_lateness_is_stated(folder: Path) -> None:
+    rules = folder / "rules.yml"
+    rules.write_text(RULES.replace("min_organizations: 2", "min_organizations: 2, settle_after: 5s"))
+    path, other = folder / "ash.ndjson", f"birch={folder / 'birch.ndjson.gz'}"
+    wanted = _members_of_guessing(_run(folder, f"ash={path}", other))
+    path.write_bytes(_lines([_event(second) for second in (30, 0, 20, 10)]))
+    assert _members_of_guessing(_run(folder, f"ash={path}", other)) == wanted
+    strict = _run(folder, "--lateness", "1h", f"ash={path}", other)
+    assert "Guessing" not in {alert["rule"]["name"] for alert in _alerts(strict)}
+    assert "3 times late_for_rule of @timestamp" in strict.stderr
+
+
+def test_a_member_whose_clock_is_known_to_be_wrong_is_put_right(folder: Path) -> None:
+    members = folder / "members.yml"
+    members.write_text("members: [{id: ash, name: Ash}, {id: birch, name: Birch, clock_offset: 28800000}]")
+    wanted = _members_of_guessing(_run(folder, *_both(folder)))
+    (folder / "birch.ndjson.gz").write_bytes(gzip.compress(_lines([_event(at - 28_800) for at in (45, 55)])))
+    assert _members_of_guessing(_run(folder, "--members", str(members), *_both(folder))) == wanted
+
+
+def _members_of_guessing(result: Result) -> list[dict[str, Any]]:
+    [alert] = [alert for alert in _alerts(result) if alert["rule"]["name"] == "Guessing"]
+    return [
+        {key: member[key] for key in ("id", "first_seen", "last_seen", "count")}
+        for member in alert["jointsoc"]["members"]
+    ]
 
 
 def test_a_file_without_a_member_takes_it_from_its_events(folder: Path) -> None:

@@ -184,12 +184,15 @@ def test_enabled_is_yes_or_no(rules: Path, capfd: pytest.CaptureFixture[str]) ->
     assert "guessing.yml:5: not yes or no; got later; expected true or false" in capfd.readouterr().err
 
 
-def test_a_correlation_for_more_groups_than_there_are_waits(
+def test_a_correlation_for_more_groups_than_there_are_is_refused_or_asked_to_wait(
     rules: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (rules / "guessing.yml").write_text(CORRELATION.replace("false", "true"))
     (tmp_path / "members.yml").write_text("members: [{id: kestrel-bank, name: Kestrel Bank}]\n")
-    assert run("build", rules, "--members", tmp_path / "members.yml", "-o", tmp_path / "rules.pack") == 0
+    build = ("build", rules, "--members", tmp_path / "members.yml", "-o", tmp_path / "rules.pack")
+    assert run(*build) == 2
+    assert "guessing.yml:" in capfd.readouterr().err
+    assert run(*build, "--skip-unsupported") == 0
     assert "more corporate groups than there are members" in capfd.readouterr().err
 
 

@@ -26,6 +26,8 @@ from tests.pipeline.correlate.naive import NaiveAlert
 
 BASE = 1_700_000_000_000
 END = BASE + 10**12
+LATENESS = 20
+"""Milliseconds that the settle line of most rules stays behind the clock."""
 REGISTRY = MemberRegistry(
     members=(
         Member(id="ash-bank", name="Ash Bank", group="ash"),
@@ -169,8 +171,9 @@ def deliver(
     reach = shuffle * (latest - BASE + 1)
     order = sorted(repeated, key=lambda one: one.hit.time + random.random() * reach)
     store, outcome, line, place = DictStore(), Outcome(), BASE - 1000, 0
+    ahead = max((LATENESS - rule.settle_after for rule in correlations if rule.settle_after is not None), default=0)
     limits = Limits(thin_above=thin_above, live=random.choice((0, 1, 10)), journal=random.choice((1, 4, 30, 10_000)))
-    shard = Shard(rules, REGISTRY, store, limits=limits)
+    shard = Shard(rules, REGISTRY, store, limits=limits, lateness=LATENESS)
     while place < len(order):
         size = random.choice((1, 2, 5, 100))
         batch = order[place : place + size]
@@ -181,11 +184,11 @@ def deliver(
         if random.random() < moves:
             legal = min((one.hit.time for one in order[place:]), default=END - 1)
             line = max(line, random.randint(min(line, legal), legal) if random.random() < 0.5 else legal)
-            outcome.alerts += shard.advance(line)
+            outcome.alerts += shard.advance(line - ahead)
         if random.random() < restarts:
             assert shard.counters.late_after_settle == 0
             outcome.thinned += shard.counters.thinned_hits
-            shard = Shard(rules, REGISTRY, store, limits=limits)
+            shard = Shard(rules, REGISTRY, store, limits=limits, lateness=LATENESS)
     outcome.alerts += shard.advance(END)
     outcome.thinned += shard.counters.thinned_hits
     shard.save()

@@ -45,6 +45,39 @@ def test_growth_between_doublings_is_told_when_the_clock_has_moved_on() -> None:
     assert shard.advance(BASE - MINUTE + 2 * REFRESH) == []
 
 
+def test_absence_is_told_when_the_rule_settles_and_not_when_others_do() -> None:
+    rules = [
+        correlation(
+            "temporal", references=2, span=MINUTE, clauses=clauses(((0,), (1,))), id=name, settle_after=settle_after
+        )
+        for name, settle_after in (("soon", MINUTE), ("others", None))
+    ]
+    shard = Shard({rule.id: rule for rule in rules}, REGISTRY, DictStore(), lateness=10 * MINUTE)
+    shard.advance(BASE - 20 * MINUTE)
+    shard.feed([hit(0, rule=rule.id) for rule in rules])
+    deadline = BASE + MINUTE
+    told = [(when, one.rule.uuid) for when in range(-12, 3) for one in shard.advance(deadline + 1 + when * MINUTE)]
+    # Open when the deadline has passed, settled when nothing can join any more.
+    assert told == [(-9, "soon"), (-8, "soon"), (0, "others"), (1, "others")]
+
+
+@pytest.mark.parametrize("later", [2 * MINUTE, 20 * MINUTE])
+def test_a_changed_lateness_neither_unsettles_a_rule_nor_refuses_what_the_clock_admits(later: int) -> None:
+    rule = correlation("event_count", span=MINUTE, comparisons=(Comparison("eq", 2),), settle_after=MINUTE)
+    store, lateness, clock = DictStore(), 10 * MINUTE, BASE
+    said = []
+    for minute in range(40):
+        if minute == 20:
+            lateness = later
+        shard = Shard({rule.id: rule}, REGISTRY, store, lateness=lateness)
+        clock = BASE + minute * MINUTE
+        said += shard.feed([hit(clock - MINUTE - BASE, name=str(minute))]) + shard.advance(clock - lateness)
+        assert not shard.counters.late_after_settle
+    said += shard.advance(clock + 30 * MINUTE)
+    settled = [one.timestamp for one in said if one.jointsoc.alert.state == "settled"]
+    assert len(settled) == len(set(settled)) == 1
+
+
 def test_a_new_institution_is_told_at_once() -> None:
     rule = correlation("event_count", span=MINUTE, comparisons=THREE)
     shard = _shard(rule)

@@ -52,6 +52,17 @@ def test_an_event_without_the_group_key_is_dropped_for_that_rule_and_counted() -
     assert projector.missing_group_key == {(with_key.id, "source.ip", "ash"): 4}
 
 
+def test_an_event_later_than_a_rule_waits_is_dropped_for_that_rule_and_counted() -> None:
+    soon, others = correlation("event_count", settle_after=5_000), correlation("value_count", values=("a",))
+    projector = Projector([soon, others])
+    for time, wanted in ((4_999, [others.id]), (5_000, [soon.id, others.id])):
+        event = Event({"source.ip": "a"}, Origin("events.ash", 0, 1, 10_000), 0, "ash", "e1", time, "on_time")
+        assert [one.correlation for _, one in projector.hits(event, MATCHED)] == wanted
+    assert {tuple(one): count for one, count in projector.dropped.items()} == {
+        ("late_for_rule", soon.id, "@timestamp", "ash"): 1
+    }
+
+
 def test_each_value_of_an_array_is_a_group() -> None:
     found = _hits(correlation("event_count"), {"source.ip": ("A", "b", "a")})
     assert sorted(one.group for one in found) == [("a",), ("b",)]

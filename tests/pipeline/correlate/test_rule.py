@@ -193,7 +193,8 @@ def test_what_cannot_be_honoured_is_refused_with_file_and_line(
         ("{min_organizations: true}", "not a number of corporate groups"),
         ("{suppress: soon}", "suppress is not a span"),
         ("{suppress: 1s}", "suppress is too short"),
-        ("{settle_after: 5m}", "`settle_after` is not supported yet"),
+        ("{settle_after: soon}", "settle_after is not a span"),
+        ("{settle_after: 0s}", "settle_after is outside what can be kept"),
         ("{nonnegative: true}", "means nothing for event_count"),
         ("{weight: [a]}", "not a field name"),
         ("{share: {k: 1, tlp: green}}", "k would single out an institution"),
@@ -212,6 +213,29 @@ def test_a_chain_must_have_a_link_for_each_group(tmp_path: Path) -> None:
     assert compile_block(tmp_path, ordered, "federation: {min_organizations: 2}").min_organizations == 2
     with pytest.raises(RuleError, match="more corporate groups than the chain has links; got 3; expected at most 2"):
         compile_block(tmp_path, ordered, "federation: {min_organizations: 3}")
+
+
+def test_a_rule_may_settle_sooner_than_others_and_means_something_else_then(tmp_path: Path) -> None:
+    rule = compile_block(tmp_path, COUNT, "federation: {settle_after: 5m}")
+    assert rule.settle_after == 300_000
+    assert rule.fingerprint != compile_block(tmp_path, COUNT).fingerprint
+
+
+@pytest.mark.parametrize(("child", "told"), [("", "expected `settle_after` there"), ("6m", "expected no less than")])
+def test_a_rule_settles_no_sooner_than_a_correlation_that_it_refers_to(tmp_path: Path, child: str, told: str) -> None:
+    def chain(settle_after: str) -> str:
+        below = f"federation: {{settle_after: {settle_after}}}" if settle_after else ""
+        block = ", ".join(_with().splitlines())
+        over = ", ".join(_with(rules="below", condition="{gte: 2}").splitlines())
+        return (
+            f"title: Below\nid: below\ncorrelation: {{{block}}}\n{below}\n---\n"
+            f"title: Above\nid: above\ncorrelation: {{{over}}}\nfederation:\n  settle_after: 5m\n"
+        )
+
+    assert len(compile_text(tmp_path, chain("5m"))) == 2
+    with pytest.raises(RuleError, match=f"settles later; got 300s; {told}") as caught:
+        compile_text(tmp_path, chain(child))
+    assert str(caught.value).startswith(f"{tmp_path / 'rule.yml'}:10:")
 
 
 def test_without_a_registry_any_number_of_groups_may_be_asked_for(tmp_path: Path) -> None:

@@ -128,7 +128,8 @@ def _cases(draw: st.DrawFn, name: str) -> tuple[Correlation, Any, Random]:
     kind, references, variants = FAMILIES[name]
     changes = draw(st.sampled_from(variants))
     suppress = draw(st.sampled_from([10, 10, 3, 25]))
-    rule = correlation(kind, references=references, suppress=suppress, **changes)
+    settle_after = draw(st.sampled_from([None, None, 5]))
+    rule = correlation(kind, references=references, suppress=suppress, settle_after=settle_after, **changes)
     hits = draw(
         streams(
             rule.id,
