@@ -1,0 +1,73 @@
+r"""Regular expressions as Lucene has them: whole values, in lower case, with fewer signs.
+
+'(?i)^C:\\tmp\\[a-z]+\.exe$'  -->  'c:\\tmp\\[a-z]+\.exe'
+'evil\d{3}'                   -->  '.*evil[0-9]{3}.*'
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sigma.exceptions import SigmaTransformationError
+
+_OWN_SIGNS: Final = frozenset('#@&<>~"')
+"""Operators of Lucene that mean themselves elsewhere."""
+_CLASSES: Final = {"d": "0-9", "w": "a-z0-9_", "s": " \t\r\n"}
+_TOKEN: Final = re.compile(r"\\.|\(\?:|\(\?|[*+?}][?+]|\[\^?\]?|.", re.DOTALL)
+
+
+def lucene_regex(pattern: str) -> str:
+    """An expression of Sigma's as one for a keyword field whose values are in lower case.
+
+    Raises:
+        SigmaTransformationError: Lucene cannot say it.
+    """
+    text = re.sub(r"^\(\?[ims]+\)", "", pattern)
+    ends = re.search(r"(?<!\\)(?:\\\\)*\$$", text)
+    body = text.removeprefix("^")[: -1 if ends else None]
+    begin, end = "" if text.startswith("^") else ".*", "" if ends else ".*"
+    if (begin and end) or not _has_alternatives(body):
+        inner = _translated(body, pattern)
+        return f"{begin}({inner}){end}" if _has_alternatives(body) else f"{begin}{inner}{end}"
+    raise SigmaTransformationError(f"an anchor belongs to one of several alternatives: {pattern}; put them in brackets")
+
+
+def _has_alternatives(text: str) -> bool:
+    depth = 0
+    for token in _TOKEN.findall(text):
+        depth += token.startswith("(") - (token == ")")
+        if token == "|" and depth == 0:
+            return True
+    return False
+
+
+def _translated(text: str, pattern: str) -> str:
+    written: list[str] = []
+    in_class = False
+    for token in _TOKEN.findall(text):
+        refused = token in ("(?", "^", "$") or (len(token) == 2 and token[1] in "?+" and token[0] in "*+?}")
+        if refused and not in_class:
+            raise SigmaTransformationError(f"Lucene has no `{token}` in regular expressions: {pattern}")
+        if token.startswith("\\"):
+            written.append(_escaped(token, pattern, in_class=in_class))
+        elif token == "(?:":
+            written.append("(")
+        elif token in _OWN_SIGNS:
+            written.append("\\" + token)
+        else:
+            written.append(token.lower())
+        in_class = token.startswith("[") or (in_class and token != "]")
+    return "".join(written)
+
+
+def _escaped(token: str, pattern: str, *, in_class: bool) -> str:
+    sign = token[1]
+    if sign.lower() in _CLASSES:
+        if sign.isupper() and in_class:
+            raise SigmaTransformationError(f"Lucene has no `{token}` in a class: {pattern}")
+        inner = _CLASSES[sign.lower()]
+        return inner if in_class else f"[{'^' if sign.isupper() else ''}{inner}]"
+    if sign.isalnum():
+        raise SigmaTransformationError(f"Lucene has no `{token}` in regular expressions: {pattern}")
+    return token
