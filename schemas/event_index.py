@@ -70,7 +70,7 @@ def event_template() -> dict[str, Any]:
             },
             "mappings": {
                 "date_detection": False,
-                "dynamic_templates": [*_dynamic_templates()],
+                "dynamic_templates": _dynamic_templates(),
                 "properties": _properties(),
             },
         },
@@ -79,7 +79,7 @@ def event_template() -> dict[str, Any]:
 
 
 def _dynamic_templates() -> list[dict[str, Any]]:
-    named = [
+    named: list[dict[str, Any]] = [
         {kind: {"path_match": list(patterns), "match_mapping_type": _SCALARS, "mapping": _MAPPINGS[kind]}}
         for kind, patterns in _PATTERNS.items()
     ]

@@ -40,26 +40,26 @@ def _total_negations(query: str) -> str:
     return "".join(_rewritten(_TOKEN.findall(query)))
 
 
-def _rewritten(tokens: list[str]) -> Iterator[str]:
+def _rewritten(signs: list[str]) -> Iterator[str]:
     position = 0
-    while position < len(tokens):
-        token = tokens[position]
-        yield token
+    while position < len(signs):
+        sign = signs[position]
+        yield sign
         position += 1
         # `is not null` negates nothing that could be null.
-        if token == "not" and tokens[position - 3 : position - 2] != ["is"]:
-            end = _end_of_operand(tokens, position + 1)
-            operand = "".join(_rewritten(tokens[position + 1 : end]))
+        if sign == "not" and signs[position - 3 : position - 2] != ["is"]:
+            end = _end_of_operand(signs, position + 1)
+            operand = "".join(_rewritten(signs[position + 1 : end]))
             yield f" coalesce({operand}, false)"
             position = end
 
 
-def _end_of_operand(tokens: list[str], begin: int) -> int:
+def _end_of_operand(signs: list[str], begin: int) -> int:
     """Where what a `not` negates ends: before the next `and`, `or`, closing bracket or pipe of its own level."""
     depth = 0
-    for position in range(begin, len(tokens)):
-        token = tokens[position]
-        if depth == 0 and token in _NEXT_BEGINS:
-            return position - (tokens[position - 1].isspace())
-        depth += (token == "(") - (token == ")")
-    return len(tokens)
+    for position in range(begin, len(signs)):
+        sign = signs[position]
+        if depth == 0 and sign in _NEXT_BEGINS:
+            return position - (signs[position - 1].isspace())
+        depth += (sign == "(") - (sign == ")")
+    return len(signs)

@@ -1,7 +1,7 @@
-"""The pySigma pipeline `jointsoc_ecs`: from a rule to a query over events in the indices `events-*`.
+r"""The pySigma pipeline `jointsoc_ecs`: from a rule to a query over events in the indices `events-*`.
 
-    {"product: windows, service: sysmon", "Image|endswith": "\\CMD.exe"}
-    --> event.dataset is windows.sysmon (or ...), process.executable ends with \\cmd.exe, in events-*
+    {"product: windows, service: sysmon", "Image|endswith": "\CMD.exe"}
+    --> event.dataset is windows.sysmon (or ...), process.executable ends with \cmd.exe, in events-*
 
 Names as the engine maps them, log sources as the centre derives them, values as `schemas/event_index.py` indexes them.
 """
@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from sigma.conditions import ConditionOR
 from sigma.correlations import SigmaCorrelationRule
 from sigma.exceptions import SigmaPlaceholderError
 from sigma.processing.pipeline import ProcessingItem, ProcessingPipeline, QueryPostprocessingItem
 from sigma.processing.postprocessing import QueryPostprocessingTransformation
 from sigma.processing.transformations import AddConditionTransformation, SetStateTransformation
 from sigma.processing.transformations.base import PreprocessingTransformation, ValueTransformation
-from sigma.rule import SigmaDetection, SigmaRule
+from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaRule
 from sigma.types import SigmaBool, SigmaExpansion, SigmaNumber, SigmaRegularExpression, SigmaString, SigmaType
 
 from pipeline.detect.placeholders import fill_placeholders
@@ -113,7 +114,10 @@ class _LogSourceCondition(AddConditionTransformation):
         source = rule.logsource
         conditions = logsource_conditions((source.product, source.category, source.service))
         if conditions:
-            rule.detection.detections[self.name] = SigmaDetection.from_definition(conditions)
+            alternatives: list[SigmaDetectionItem | SigmaDetection] = [
+                SigmaDetection.from_definition(each) for each in conditions
+            ]
+            rule.detection.detections[self.name] = SigmaDetection(alternatives, item_linking=ConditionOR)
             for condition in rule.detection.parsed_condition:
                 self.apply_condition(condition)
 
@@ -141,7 +145,7 @@ class _Lists(PreprocessingTransformation):
 class _AsIndexed(ValueTransformation):
     """Values as the index holds them: texts in lower case, numbers as texts where the field is a keyword."""
 
-    def apply_value(self, field: str | None, val: SigmaType) -> SigmaType | None:  # noqa: D102 - pySigma's
+    def apply_value(self, field: str | None, val: SigmaType) -> SigmaType | None:
         kind = kind_of(field) if field else "keyword"
         match val:
             case SigmaExpansion():
@@ -159,7 +163,7 @@ class _AsIndexed(ValueTransformation):
 
 def _lower(text: SigmaString) -> SigmaString:
     lowered = SigmaString()
-    lowered.s = tuple(part.lower() if isinstance(part, str) else part for part in text.s)
+    lowered.s = [part.lower() if isinstance(part, str) else part for part in text.s]
     return lowered
 
 

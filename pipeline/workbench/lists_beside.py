@@ -1,4 +1,4 @@
-"""The lists that belong to a rule file: those of its folder and the folders above, and of the whole rule pack it is in."""
+"""The lists that belong to a rule file: of its folder, of the folders above, and of the rule pack that it is in."""
 
 from __future__ import annotations
 

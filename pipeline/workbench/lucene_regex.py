@@ -35,9 +35,9 @@ def lucene_regex(pattern: str) -> str:
 
 def _has_alternatives(text: str) -> bool:
     depth = 0
-    for token in _TOKEN.findall(text):
-        depth += token.startswith("(") - (token == ")")
-        if token == "|" and depth == 0:
+    for sign in _TOKEN.findall(text):
+        depth += sign.startswith("(") - (sign == ")")
+        if sign == "|" and depth == 0:
             return True
     return False
 
@@ -45,29 +45,29 @@ def _has_alternatives(text: str) -> bool:
 def _translated(text: str, pattern: str) -> str:
     written: list[str] = []
     in_class = False
-    for token in _TOKEN.findall(text):
-        refused = token in ("(?", "^", "$") or (len(token) == 2 and token[1] in "?+" and token[0] in "*+?}")
+    for sign in _TOKEN.findall(text):
+        refused = sign in ("(?", "^", "$") or (len(sign) == 2 and sign[1] in "?+" and sign[0] in "*+?}")
         if refused and not in_class:
-            raise SigmaTransformationError(f"Lucene has no `{token}` in regular expressions: {pattern}")
-        if token.startswith("\\"):
-            written.append(_escaped(token, pattern, in_class=in_class))
-        elif token == "(?:":
+            raise SigmaTransformationError(f"Lucene has no `{sign}` in regular expressions: {pattern}")
+        if sign.startswith("\\"):
+            written.append(_escaped(sign, pattern, in_class=in_class))
+        elif sign == "(?:":
             written.append("(")
-        elif token in _OWN_SIGNS:
-            written.append("\\" + token)
+        elif sign in _OWN_SIGNS:
+            written.append("\\" + sign)
         else:
-            written.append(token.lower())
-        in_class = token.startswith("[") or (in_class and token != "]")
+            written.append(sign.lower())
+        in_class = sign.startswith("[") or (in_class and sign != "]")
     return "".join(written)
 
 
-def _escaped(token: str, pattern: str, *, in_class: bool) -> str:
-    sign = token[1]
-    if sign.lower() in _CLASSES:
-        if sign.isupper() and in_class:
-            raise SigmaTransformationError(f"Lucene has no `{token}` in a class: {pattern}")
-        inner = _CLASSES[sign.lower()]
-        return inner if in_class else f"[{'^' if sign.isupper() else ''}{inner}]"
-    if sign.isalnum():
-        raise SigmaTransformationError(f"Lucene has no `{token}` in regular expressions: {pattern}")
-    return token
+def _escaped(sign: str, pattern: str, *, in_class: bool) -> str:
+    letter = sign[1]
+    if letter.lower() in _CLASSES:
+        if letter.isupper() and in_class:
+            raise SigmaTransformationError(f"Lucene has no `{sign}` in a class: {pattern}")
+        inner = _CLASSES[letter.lower()]
+        return inner if in_class else f"[{'^' if letter.isupper() else ''}{inner}]"
+    if letter.isalnum():
+        raise SigmaTransformationError(f"Lucene has no `{sign}` in regular expressions: {pattern}")
+    return sign
