@@ -18,6 +18,7 @@ from pipeline.detect.compile import compile_detection
 from pipeline.detect.load import read_documents
 from pipeline.detect.placeholders import Placeholders
 from pipeline.detect.plan import fields_of
+from pipeline.workbench.attack import ATTACK_RELEASE, is_strange
 from pipeline.workbench.field_names import doubt_about
 from pipeline.workbench.findings import Finding, Summary, error, warning
 from schemas.errors import RuleError
@@ -33,15 +34,6 @@ NOT_OURS: Final = frozenset({
     "tlpv1_tag",  # TLP 2 is what alerts carry
     "filename_length",
 })  # fmt: skip
-# fmt: off
-TACTICS: Final = frozenset({
-    "reconnaissance", "resource-development", "initial-access", "execution", "persistence", "privilege-escalation",
-    "stealth", "defense-impairment", "credential-access", "discovery", "lateral-movement", "collection",
-    "command-and-control", "exfiltration", "impact",
-})
-# fmt: on
-"""Of the pinned ATT&CK release; see docs/writing-rules.md."""
-_TECHNIQUE: Final = re.compile(r"[tgs]\d{4}(\.\d{3})?|ds\d{4}", re.ASCII)
 
 
 class FileReport(msgspec.Struct, frozen=True):
@@ -83,11 +75,9 @@ def _metadata(document: RuleDocument) -> Iterator[Finding]:
         yield warning("identifier_existence", document.where(), "the rule has no id; alerts name rules by their ids")
     tags = document.data.get("tags")
     for number, tag in enumerate(tags if isinstance(tags, list) else ()):
-        text = str(tag).lower()
-        if text.startswith("attack."):
-            rest = text.removeprefix("attack.")
-            if rest not in TACTICS and not _TECHNIQUE.fullmatch(rest):
-                yield warning("attack_tag", document.where("tags", number), f"no tactic or technique of ATT&CK: {tag}")
+        if is_strange(str(tag)):
+            what = f"no tactic or technique of ATT&CK {ATTACK_RELEASE}: {tag}"
+            yield warning("attack_tag", document.where("tags", number), what)
 
 
 def _fields(document: RuleDocument, fields: list[str]) -> Iterator[Finding]:
