@@ -11,7 +11,7 @@ from deploy.demo.institutions import load_institutions
 from pipeline.detect.load import load_documents
 from pipeline.workbench.cases import CorrelationCase, load_cases
 from pipeline.workbench.check import check_rules
-from pipeline.workbench.rule_set import RuleSet
+from pipeline.workbench.rule_set import RuleSet, correlation_in
 from pipeline.workbench.run_cases import run_cases
 from schemas.member import MemberRegistry
 from schemas.rule_document import RuleDocument
@@ -77,6 +77,36 @@ def test_a_rule_has_cases_that_fire_and_cases_that_do_not() -> None:
     for place, file in PLACES.items():
         outcomes = {bool(case.expect) if isinstance(case, CorrelationCase) else case.matches for case in file.cases}
         assert outcomes == {True, False}, place
+
+
+@pytest.mark.parametrize(
+    "document", [one for one in load_documents([RULES]) if one.kind == "correlation"], ids=lambda one: one.data["name"]
+)
+def test_a_correlation_is_tried_at_its_boundaries(rules: RuleSet, document: RuleDocument) -> None:
+    """Those that it has: one alone, or a member of a group, says nothing about a rule within one institution."""
+    rule = correlation_in(rules.pack_of(document, SIX), document)
+    file = next(file for file in FILES.values() if file.rule == document.data["name"])
+    assert isinstance(file.cases[0], CorrelationCase)
+    cases = [case for case in file.cases if isinstance(case, CorrelationCase)]
+    spans = [{later - earlier for earlier in at(case) for later in at(case)} for case in cases]
+    assert any(rule.timespan + 1 in span and not case.expect for span, case in zip(spans, cases, strict=True))
+    assert any(arrives_out_of_order(case) for case in cases)
+    if rule.min_organizations > 1:
+        members = [{step.member for step in case.events} for case in cases]
+        groups = [{SIX.groups()[one] for one in each} for each in members]
+        silent = [number for number, case in enumerate(cases) if not case.expect]
+        assert any(len(groups[number]) == rule.min_organizations - 1 for number in silent)
+        assert any(len(groups[number]) < len(members[number]) for number in silent)
+
+
+def at(case: CorrelationCase) -> set[int]:
+    """When the first and the last event of each step happen."""
+    return {step.at + step.every * count for step in case.events for count in (0, step.repeat - 1)}
+
+
+def arrives_out_of_order(case: CorrelationCase) -> bool:
+    arrivals = [step.at + step.late for step in sorted(case.events, key=lambda step: step.at)]
+    return arrivals != sorted(arrivals)
 
 
 def test_rules_live_in_folders_by_kind(documents: list[RuleDocument]) -> None:
