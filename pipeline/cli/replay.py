@@ -57,7 +57,7 @@ def replay(
       jsoc replay --rules rules/sigma kestrel-bank=a.ndjson cobalt-bank=b.ndjson.gz
     """
     sources = [source_of(argument) for argument in files]
-    span = parse_lateness(lateness)
+    span = parse_span(lateness, "--lateness")
     pack = _load(rule_paths, sources, members, skip_unsupported=skip_unsupported)
     job = LocalJob(pack, span, refusal_teller())
     settle_memory()
@@ -75,14 +75,14 @@ def replay(
     return 1 if job.unused else 0
 
 
-def parse_lateness(text: str) -> int:
-    """`--lateness` in milliseconds.
+def parse_span(text: str, option: str) -> int:
+    """An option's span of time in milliseconds.
 
     Raises:
         ConfigError: not a span of time.
     """
     try:
-        return parse_timespan(text, "--lateness")
+        return parse_timespan(text, option)
     except RuleError as error:
         raise ConfigError(error.where, error.what, got=text, expected=error.expected) from error
 
