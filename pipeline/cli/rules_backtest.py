@@ -68,7 +68,7 @@ def backtest(
     A detection is counted as if each match were an alert. Exit code 1 if the rule alerts, 0 if it stays silent.
 
     \b
-    Examples:
+    Example:
       jsoc rules backtest portal_credential_stuffing -r rules/sigma kestrel-bank=a.ndjson cobalt-bank=b.ndjson.gz
       jsoc rules backtest ssh_guessing_at_many -r rules/sigma --kafka .jointsoc/etc/operator.yml --since 2h
     """
