@@ -112,7 +112,7 @@ class _SelectionReader:
             raise RuleError(where, "a selection must not be empty", got=value, expected="fields, or keywords")
         if isinstance(value, list | str | int | float):
             return SigmaDetection([self._item("", value, place)], source)
-        raise RuleError(where, f"a {type(value).__name__} is not a selection", expected="a map, a list or keywords")
+        raise RuleError(where, f"a {_called(value)} is not a selection", expected="a map, a list or keywords")
 
     def _item(self, key: str, value: Any, place: tuple[str | int, ...]) -> SigmaDetectionItem:
         where = self._document.where(*place)
@@ -127,7 +127,7 @@ class _SelectionReader:
         values = value if isinstance(value, list) else [value]
         odd = [entry for entry in values if not isinstance(entry, SCALARS)]
         if odd:
-            raise RuleError(where, f"a {type(odd[0]).__name__} is not a value", got=odd[0], expected="text or a number")
+            raise RuleError(where, f"a {_called(odd[0])} is not a value", got=odd[0], expected="text or a number")
         if not values:
             raise RuleError(where, "an empty list matches nothing", got=key, hint="null, if the field shall be empty")
         try:
@@ -153,6 +153,12 @@ def _typed(entry: Any, *, is_regex: bool) -> SigmaType:
         # pySigma rounds integers that are no floating-point numbers: 9007199254740993 becomes ...992.
         value.number = entry if entry in NATIVE_INTEGERS else float(entry)
     return value
+
+
+def _called(value: object) -> str:
+    """What an author calls it."""
+    names: dict[type, str] = {dict: "map", list: "list"}
+    return names.get(type(value), type(value).__name__)
 
 
 def _location(document: RuleDocument, *place: str | int) -> SigmaRuleLocation:

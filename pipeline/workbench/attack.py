@@ -17,19 +17,22 @@ TACTICS: Final = frozenset({
 # fmt: on
 _PREFIX: Final = "attack."
 _TECHNIQUE: Final = re.compile(r"t\d{4}(\.\d{3})?", re.ASCII)
+_REVOKED: Final = re.compile(r"t1562(\.\d{3})?|t1070\.00[12]", re.ASCII)
+"""What defence evasion had: T1685 and those below it took their place."""
 _OTHER: Final = re.compile(r"[gs]\d{4}|ds\d{4}", re.ASCII)
 
 
 def is_strange(tag: str) -> bool:
     """Whether a tag claims to be one of ATT&CK and cannot be.
 
-    >>> is_strange("attack.t1190"), is_strange("attack.defense-evasion"), is_strange("tlp.amber")
-    (False, True, False)
+    >>> is_strange("attack.t1190"), is_strange("tlp.amber"), is_strange("attack.t1562.001")
+    (False, False, True)
     """
     name = tag.lower().removeprefix(_PREFIX)
     if name == tag.lower():
         return False
-    return name not in TACTICS and not _TECHNIQUE.fullmatch(name) and not _OTHER.fullmatch(name)
+    is_technique = _TECHNIQUE.fullmatch(name) and not _REVOKED.fullmatch(name)
+    return name not in TACTICS and not is_technique and not _OTHER.fullmatch(name)
 
 
 def techniques_of(tags: Iterable[str]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 from sigma.exceptions import SigmaError
-from sigma.rule import SigmaRule
+from sigma.rule import SigmaDetectionItem, SigmaRule
 from sigma.validators.base import SigmaRuleValidator, SigmaValidationIssue
 from sigma.validators.core import validators
 
@@ -30,6 +30,7 @@ NOT_OURS: Final = frozenset({
     "duplicate_filename",  # needs all rules at once; ids and titles are compared in check_all
     "duplicate_title",
     "identifier_uniqueness",
+    "identifier_existence",  # `_metadata` says it of correlations too
     "custom_attributes",  # `federation` is one
     "tlpv1_tag",  # TLP 2 is what alerts carry
     "filename_length",
@@ -102,7 +103,7 @@ def _validated(document: RuleDocument) -> Iterator[Finding]:
     except SigmaError:  # where it is stricter than the build, it is not a doubt about the rule
         return
     for issue in issues:
-        yield warning(_name_of(issue), document.where("detection"), _told(issue))
+        yield warning(_name_of(issue), _place_of_issue(document, issue), _told(issue))
 
 
 @cache
@@ -116,7 +117,27 @@ def _name_of(issue: SigmaValidationIssue) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
+def _place_of_issue(document: RuleDocument, issue: SigmaValidationIssue) -> str:
+    match vars(issue):
+        case {"detection_item": SigmaDetectionItem(field=str(field))}:
+            return _place_of(document, field)
+        case {"detection_name": str(name)}:
+            return document.where("detection", name)
+        case {"tag": tag}:
+            tags = document.data.get("tags")
+            return document.where(
+                "tags", *([tags.index(str(tag))] if isinstance(tags, list) and str(tag) in tags else [])
+            )
+    return document.where("detection")
+
+
 def _told(issue: SigmaValidationIssue) -> str:
     own = {key: value for key, value in vars(issue).items() if key not in ("rules", "severity", "description")}
-    shown = ", ".join(f"{key} {value}" for key, value in own.items())
+    shown = ", ".join(_shown(key, value) for key, value in own.items())
     return f"{issue.description.rstrip('.')}" + (f": {shown[:160]}" if shown else "")
+
+
+def _shown(key: str, value: object) -> str:
+    if isinstance(value, SigmaDetectionItem):
+        return f"{value.field or 'keywords'}: {', '.join(map(str, value.value))}"
+    return f"{key.replace('_', ' ')} {value}"
