@@ -124,6 +124,8 @@ def _by_member(registry: MemberRegistry, plans: Sequence[DetectionPlan], feeds: 
     rows = []
     for member in registry.members:
         theirs = [feed for feed in feeds if feed.dataset in member.datasets]
+        if not member.datasets:
+            click.echo(f"{member.id}: the registry names none of its data sets, so no rule counts as fed", err=True)
         unseen = sorted(set(member.datasets) - {feed.dataset for feed in theirs})
         if unseen:
             click.echo(f"{member.id}: the sample has no event of {printable(', '.join(unseen))}", err=True)
