@@ -145,6 +145,13 @@ class _Lists(PreprocessingTransformation):
 class _AsIndexed(ValueTransformation):
     """Values as the index holds them: texts in lower case, numbers as texts where the field is a keyword."""
 
+    def apply_detection_item(self, detection_item: SigmaDetectionItem) -> SigmaDetectionItem | None:
+        """Alternatives within one value become values where that says the same: backends know those better."""
+        if detection_item.value_linking is ConditionOR or len(detection_item.value) == 1:
+            detection_item.value_linking = ConditionOR
+            detection_item.value = [one for value in detection_item.value for one in _alternatives(value)]
+        return super().apply_detection_item(detection_item)
+
     def apply_value(self, field: str | None, val: SigmaType) -> SigmaType | None:
         kind = kind_of(field) if field else "keyword"
         match val:
@@ -159,6 +166,10 @@ class _AsIndexed(ValueTransformation):
             case SigmaBool() if kind == "keyword":
                 return SigmaString(str(val.boolean).lower())
         return None
+
+
+def _alternatives(value: SigmaType) -> list[SigmaType]:
+    return value.values if isinstance(value, SigmaExpansion) else [value]
 
 
 def _lower(text: SigmaString) -> SigmaString:
