@@ -17,12 +17,14 @@ from sigma.validators.core import validators
 from pipeline.detect.compile import compile_detection
 from pipeline.detect.load import read_documents
 from pipeline.detect.placeholders import Placeholders
-from pipeline.detect.plan import fields_of
+from pipeline.detect.plan import DetectionPlan, fields_of
 from pipeline.workbench.attack import ATTACK_RELEASE, is_strange
 from pipeline.workbench.field_names import doubt_about
 from pipeline.workbench.findings import Finding, Summary, error, warning
 from schemas.errors import RuleError
+from schemas.logsource import ATTRIBUTES, load_table
 from schemas.rule_document import RuleDocument
+from schemas.suggest import nearest
 
 NOT_OURS: Final = frozenset({
     "attacktag",  # loads ATT&CK from the network; the form of tags is checked here
@@ -35,6 +37,15 @@ NOT_OURS: Final = frozenset({
     "tlpv1_tag",  # TLP 2 is what alerts carry
     "filename_length",
 })  # fmt: skip
+
+
+_ALIKE: Final = 0.8
+KEYS: Final = frozenset({
+    "title", "id", "name", "related", "taxonomy", "status", "description", "references", "author", "date", "modified",
+    "license", "tags", "scope", "fields", "falsepositives", "level", "logsource", "detection", "correlation",
+    "generate", "filter", "federation",
+})  # fmt: skip
+"""What a rule may have at its top."""
 
 
 class FileReport(msgspec.Struct, frozen=True):
@@ -66,12 +77,17 @@ def check_file(path: Path, placeholders: Placeholders) -> FileReport:
             findings.append(error(problem))
             continue
         summaries.append(Summary(plan.id, plan.name, plan.title, document.where(), plan.logsource, plan.alerts))
+        findings += _logsource(document, plan)
         findings += _fields(document, sorted(fields_of(plan.expression)))
         findings += _validated(document)
     return FileReport(findings, summaries, any(one.kind != "detection" for one in documents), len(documents))
 
 
 def _metadata(document: RuleDocument) -> Iterator[Finding]:
+    for key in document.data:
+        # Sigma allows keys of one's own; a misspelt `federation` would quietly be no block at all.
+        if key not in KEYS and (meant := nearest(key, KEYS, alike=_ALIKE)):
+            yield warning("unknown_key", document.where(key), f'unknown key {key}; did you mean "{meant}"?')
     if "id" not in document.data:
         yield warning("identifier_existence", document.where(), "the rule has no id; alerts name rules by their ids")
     tags = document.data.get("tags")
@@ -79,6 +95,15 @@ def _metadata(document: RuleDocument) -> Iterator[Finding]:
         if is_strange(str(tag)):
             what = f"no tactic or technique of ATT&CK {ATTACK_RELEASE}: {tag}"
             yield warning("attack_tag", document.where("tags", number), what)
+
+
+def _logsource(document: RuleDocument, plan: DetectionPlan) -> Iterator[Finding]:
+    for attribute, name, known in zip(ATTRIBUTES, plan.logsource.attributes(), load_table().names, strict=True):
+        if name is not None and name.lower() not in known:
+            meant = nearest(name, known)
+            hint = f'; did you mean "{meant}"?' if meant else ""
+            what = f"no event has the {attribute} {name} unless it says so in `jointsoc.logsource.{attribute}`{hint}"
+            yield warning("unknown_logsource", document.where("logsource", attribute), what)
 
 
 def _fields(document: RuleDocument, fields: list[str]) -> Iterator[Finding]:
