@@ -46,8 +46,8 @@ def _translated(text: str, pattern: str) -> str:
     written: list[str] = []
     in_class = False
     for sign in _TOKEN.findall(text):
-        refused = sign in ("(?", "^", "$") or (len(sign) == 2 and sign[1] in "?+" and sign[0] in "*+?}")
-        if refused and not in_class:
+        is_repeat = len(sign) == 2 and sign[0] in "*+?}"
+        if (sign in ("(?", "^", "$") or (is_repeat and sign[1] == "+")) and not in_class:
             raise SigmaTransformationError(f"Lucene has no `{sign}` in regular expressions: {pattern}")
         if sign.startswith("\\"):
             written.append(_escaped(sign, pattern, in_class=in_class))
@@ -55,6 +55,8 @@ def _translated(text: str, pattern: str) -> str:
             written.append("(")
         elif sign in _OWN_SIGNS:
             written.append("\\" + sign)
+        elif is_repeat:
+            written.append(sign[0])  # lazy: it finds another match, but not another value
         else:
             written.append(sign.lower())
         in_class = sign.startswith("[") or (in_class and sign != "]")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pipeline.detect.evaluate import Detector
 from pipeline.workbench.cases import DetectionCase, load_cases
 from pipeline.workbench.rule_set import RuleSet
-from schemas.event import flatten
+from schemas.event import Fields, flatten
 from schemas.logsource import derive_logsource
 from tests.local_centre import ROOT, RULES
 
@@ -21,6 +21,8 @@ class Judged(NamedTuple):
 
     number: int
     document: dict[str, Any]
+    fields: Fields
+    """The same, flat, as they were sent."""
     rules: frozenset[str]
     """Their ids."""
 
@@ -48,8 +50,9 @@ def judged_events() -> tuple[Judged, ...]:
                 seen.setdefault(repr(sorted(event.items(), key=str)), event)
     judged = []
     for number, event in enumerate(seen.values()):
-        fields = flatten(event)
+        sent = flatten(event)
+        fields = dict(sent)
         derive_logsource(fields)
         matched = frozenset(plans[index].id for index in detector.match(fields))
-        judged.append(Judged(number, {"@timestamp": "2026-11-23T12:00:00.000Z", **event}, matched))
+        judged.append(Judged(number, {"@timestamp": "2026-11-23T12:00:00.000Z", **event}, sent, matched))
     return tuple(judged)

@@ -14,6 +14,8 @@ from pipeline.workbench.hunting import hunting_pipeline, logsource_conditions
 from pipeline.workbench.lucene_regex import lucene_regex
 from schemas.event_index import INDEX_PATTERN, event_template, kind_of
 from tests.local_centre import RULES
+from tests.pipeline.workbench.esql_reading import finds
+from tests.pipeline.workbench.hunting_events import judged_events, rule_files
 
 RULE = """\
 title: A
@@ -50,6 +52,24 @@ def test_every_detection_of_the_pack_becomes_a_query_and_most_correlations() -> 
     assert query.endswith("stats event_count=count() by timebucket, file.hash.sha256\n| where event_count >= 2")
 
 
+def test_read_by_the_rules_of_esql_a_query_finds_the_events_that_the_engine_matches() -> None:
+    wrong = {}
+    several = {event.number for event in judged_events() if any(_is_several(value) for value in event.fields.values())}
+    for rule, path in rule_files().items():
+        collection = SigmaCollection.load_ruleset([path, *sorted((RULES / "filters").glob("*.yml"))])
+        [query] = ESQLBackend(hunting_pipeline()).convert(collection)
+        found = {event.number for event in judged_events() if finds(query, event.fields)} - several
+        expected = {event.number for event in judged_events() if rule in event.rules} - several
+        if found != expected:
+            wrong[path.stem] = {"missed": sorted(expected - found), "too many": sorted(found - expected)}
+    assert wrong == {}
+    assert len(several) < len(judged_events()) / 10
+
+
+def _is_several(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) > 1
+
+
 def test_a_log_source_becomes_what_its_events_hold() -> None:
     found = logsource_conditions(("windows", "process_creation", None))
     assert {"winlog.channel": "security", "event.code": "4688"} in found
@@ -84,7 +104,8 @@ def test_esql_says_what_the_rule_says_of_absent_fields_and_backslashes(query: st
         (r"^(?:a|b)$", "(a|b)"),
         (r"[\w.]@\S", r".*[a-z0-9_.]\@[^ " + "\t\r\n" + "].*"),
         (r"cost\$$", r".*cost\$"),
-        (r"a+?", None),
+        (r"a+?b{2,}?", ".*a+b{2,}.*"),
+        (r"a++", None),
         (r"\bword", None),
         (r"(?=a)", None),
     ],
