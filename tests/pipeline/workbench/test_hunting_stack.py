@@ -20,15 +20,18 @@ from tests.running_stack import RunningStack
 
 pytestmark = pytest.mark.stack
 
+PATIENCE = 120
+"""Seconds: a server that has just started on a busy machine."""
+
 
 @pytest.fixture(scope="module")
 def index(stack: RunningStack) -> str:
     """All events of all cases, in an index of their own."""
     name = f"events-hunted-{uuid4().hex[:8]}-2026.11.23"
-    with open_client(stack.elasticsearch("collector")) as client:
+    with open_client(stack.elasticsearch("collector"), request_timeout=PATIENCE) as client:
         client.indices.put_index_template(name=TEMPLATE_NAME, body=event_template())
         actions = ({"_index": name, "_id": str(event.number), "_source": event.document} for event in judged_events())
-        written, refused = bulk(client, actions, refresh="wait_for", raise_on_error=False)
+        written, refused = bulk(client, actions, refresh=True, raise_on_error=False)
         assert refused == []
         assert written == len(judged_events()) > 150
     return name
@@ -36,7 +39,7 @@ def index(stack: RunningStack) -> str:
 
 @pytest.fixture(scope="module")
 def operator(stack: RunningStack) -> Iterator[Elasticsearch]:
-    with open_client(stack.elasticsearch("operator")) as client:
+    with open_client(stack.elasticsearch("operator"), request_timeout=PATIENCE) as client:
         yield client
 
 
