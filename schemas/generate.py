@@ -1,4 +1,4 @@
-"""Writes what other programs read of our contracts: JSON Schemas and the Elasticsearch template.
+"""Writes what other programs read of our contracts: JSON Schemas and Elasticsearch templates.
 
 Run `python -m schemas.generate` after a change to a model; `--check` only says whether the files are up to date.
 """
@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter
 
+from schemas import event_index
 from schemas.alert import Alert
 from schemas.dead_letter import DeadLetter
 from schemas.event import MAX_DEPTH, MAX_ELEMENTS, MAX_FIELDS, MAX_LINE_BYTES, MAX_VALUE_CHARS
@@ -66,6 +67,7 @@ def generated_files() -> dict[str, str]:
     }
     files = {f"{name}.schema.json": {"$schema": _DIALECT} | schema for name, schema in schemas.items()}
     files[f"{TEMPLATE_NAME}.template.json"] = index_template()
+    files[f"{event_index.TEMPLATE_NAME}.template.json"] = event_index.event_template()
     return {name: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for name, content in files.items()}
 
 

@@ -138,7 +138,7 @@ def _settings(settings: StackSettings) -> dict[str, object]:
         "cluster.routing.allocation.disk.watermark.low": "1gb",
         "cluster.routing.allocation.disk.watermark.high": "500mb",
         "cluster.routing.allocation.disk.watermark.flood_stage": "250mb",
-        "action.auto_create_index": "alerts-*,workflow-*",
+        "action.auto_create_index": "alerts-*,workflow-*,events-*",
         "xpack.security.enabled": True,
         "xpack.security.enrollment.enabled": False,
         "xpack.security.autoconfiguration.enabled": False,

@@ -37,9 +37,14 @@ ROLES: Final[dict[str, dict[str, Any]]] = {
             {"names": ["audit-*"], "privileges": [*_READ, "create_index", "create_doc"]},
         ],
     },
+    # For a centre that keeps events too, by a connector of its own: schemas/event_index.py.
+    "collector": {
+        "cluster": ["monitor", "manage_index_templates"],
+        "indices": [{"names": ["events-*"], "privileges": ["create_index", "index", "view_index_metadata"]}],
+    },
     "operator": {
         "cluster": ["monitor"],
-        "indices": [{"names": ["alerts-*", "workflow-*", "audit-*"], "privileges": _READ}],
+        "indices": [{"names": ["alerts-*", "workflow-*", "audit-*", "events-*"], "privileges": _READ}],
     },
 }
 

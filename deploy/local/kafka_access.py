@@ -53,6 +53,8 @@ GRANTS: Final = (
     Grant("indexer", "READ", "GROUP", "indexer", prefixed=True),
     Grant("indexer", "WRITE", "TOPIC", "dead-letters"),
     Grant("clock", "WRITE", "TOPIC", TOPIC_PREFIX, prefixed=True),
+    # Backtests of rules over what members sent; without a group, so that nothing is committed.
+    Grant("operator", "READ", "TOPIC", TOPIC_PREFIX, prefixed=True),
     Grant("dashboard", "READ", "TOPIC", TOPIC_PREFIX, prefixed=True),
     Grant("dashboard", "READ", "TOPIC", "alerts"),
     Grant("dashboard", "READ", "TOPIC", HEALTH_TOPIC),

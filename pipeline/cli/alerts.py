@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from connectors.alert_index import LEVELS, MAX_FOUND, AlertIndex, AlertQuery
-from connectors.settings import ElasticsearchConnection, load_settings
+from connectors.settings import ElasticsearchConnection, KafkaConnection, load_settings
 from deploy.local.settings import load_stack_settings
 from schemas.alert import Alert, Level, State
 from schemas.errors import ConfigError, printable
@@ -27,6 +27,8 @@ class OperatorSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     elasticsearch: ElasticsearchConnection
+    kafka: KafkaConnection | None = None
+    """For `jsoc rules backtest --kafka`."""
 
 
 CONFIG = click.option(

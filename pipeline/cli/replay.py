@@ -60,7 +60,7 @@ def replay(
       jsoc replay --rules rules/sigma kestrel-bank=a.ndjson cobalt-bank=b.ndjson.gz
     """
     sources = [source_of(argument) for argument in files]
-    stated = parse_lateness(lateness) if lateness else None
+    stated = parse_span(lateness, "--lateness") if lateness else None
     pack = _load(rule_paths, sources, members, skip_unsupported=skip_unsupported)
     offsets = {member.id: member.clock_offset for member in pack.members()}
     if stated is None:
@@ -93,14 +93,14 @@ def _patient(pack: RulePack, disorder: int) -> RulePack:
     return RulePack(pack.detections, correlations, pack.registry())
 
 
-def parse_lateness(text: str) -> int:
-    """`--lateness` in milliseconds.
+def parse_span(text: str, option: str) -> int:
+    """An option's span of time in milliseconds.
 
     Raises:
         ConfigError: not a span of time.
     """
     try:
-        return parse_timespan(text, "--lateness")
+        return parse_timespan(text, option)
     except RuleError as error:
         raise ConfigError(error.where, error.what, got=text, expected=error.expected) from error
 

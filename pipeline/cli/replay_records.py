@@ -7,7 +7,7 @@ import heapq
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -120,7 +120,16 @@ def registry_of(sources: Sequence[Source]) -> MemberRegistry:
     Raises:
         ConfigError: a name that no member can have.
     """
-    found = sorted({member for source in sources for member in members_of(source)})
+    return registry_with({member for source in sources for member in members_of(source)})
+
+
+def registry_with(members: Iterable[str]) -> MemberRegistry:
+    """A registry of members by their ids, each a group of its own.
+
+    Raises:
+        ConfigError: a name that no member can have.
+    """
+    found = sorted(members)
     try:
         return MemberRegistry(members=tuple(Member(id=member, name=member) for member in found))
     except ValidationError as error:

@@ -11,14 +11,18 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from pipeline.correlate.correlation import Correlation
+from pipeline.correlate.federation_block import is_enabled
+from pipeline.correlate.rule import compile_correlations
 from pipeline.detect.compile import compile_detections, first_of
 from pipeline.detect.load import SUFFIXES, load_documents
 from pipeline.detect.placeholders import load_placeholders, with_lists
 from pipeline.detect.plan import DetectionPlan
 from pipeline.detect.taxonomy import TAXONOMIES, Taxonomy
 from pipeline.rule_cache import RuleCache
-from pipeline.rulepack import is_pack, read_pack
+from pipeline.rulepack import detection_ids, is_pack, read_pack
 from schemas.errors import ConfigError, RuleError, printable
+from schemas.member import MemberRegistry
 
 WORTH_A_BAR: Final = 300
 
@@ -135,3 +139,21 @@ def _check_ids(plans: Sequence[DetectionPlan]) -> None:
         other = known.setdefault(plan.id, plan)
         if other is not plan:
             raise RuleError(plan.source, f"this id belongs to another rule ({other.source})", got=plan.id)
+
+
+def load_correlations(paths: Sequence[Path], plans: Sequence[DetectionPlan]) -> list[Correlation]:
+    """The enabled correlations of rule files, folders and packs, over detections that are loaded already.
+
+    Raises:
+        RuleError: the first correlation that cannot be honoured.
+        ConfigError: a path that is not there; a damaged pack.
+    """
+    packs = [path for path in paths if is_pack(path)]
+    files = [path for path in paths if path not in packs]
+    found = [rule for path in packs for rule in read_pack(path).correlations]
+    if files:
+        # What cannot be read was told, or refused, with the detections.
+        documents = load_documents(files, problems=[])
+        enabled = [one for one in documents if one.kind != "correlation" or is_enabled(one)]
+        found += compile_correlations(enabled, detection_ids(plans), MemberRegistry())
+    return found

@@ -9,10 +9,14 @@ from typing import Any, Final
 
 import click
 import msgspec
+from pydantic import BaseModel
 
-from pipeline.cli.replay import parse_lateness
-from pipeline.cli.replay_records import read_merged, registry_of, source_of
+from connectors.event_log import EventLog
+from connectors.settings import KafkaConnection, load_settings
+from pipeline.cli.replay import parse_span
+from pipeline.cli.replay_records import read_merged, registry_of, registry_with, source_of
 from pipeline.detect.placeholders import load_placeholders
+from pipeline.jobs.local_job import Line
 from pipeline.rulepack import RulePack
 from pipeline.workbench.backtest import Backtest
 from pipeline.workbench.backtest import backtest as run_backtest
@@ -21,15 +25,30 @@ from schemas.alert import Alert
 from schemas.errors import ConfigError, printable
 from schemas.member import MemberRegistry, load_registry
 from schemas.rule_document import RuleDocument
+from schemas.times import now_ms
 
 ALERTS_SHOWN: Final = 10
 
 
+class _Settings(BaseModel):
+    """What is read of a configuration file; it may hold more."""
+
+    kafka: KafkaConnection
+
+
 @click.command()
 @click.argument("rule")
-@click.argument("events", nargs=-1, required=True, metavar="member=FILE...")
+@click.argument("events", nargs=-1, metavar="[member=FILE]...")
 @click.option("--rules", "-r", "folders", type=Path, multiple=True, required=True, help="Where the rules are.")
 @click.option("--members", type=Path, help="Member registry, members.yml; without it each member is its own group.")
+@click.option(
+    "--kafka",
+    "settings",
+    type=Path,
+    metavar="FILE",
+    help="Instead of files: what is in Kafka. YAML file with `kafka:`, such as the stack's etc/operator.yml.",
+)
+@click.option("--since", default="24h", show_default=True, help="With --kafka: how far back.")
 @click.option("--placeholders", type=Path, help="YAML file with values for `expand`.")
 @click.option("--lateness", default="1h", show_default=True, help="How far out of order a file's events may be.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
@@ -38,6 +57,8 @@ def backtest(
     events: tuple[str, ...],
     folders: tuple[Path, ...],
     members: Path | None,
+    settings: Path | None,
+    since: str,
     placeholders: Path | None,
     lateness: str,
     form: str,
@@ -49,20 +70,37 @@ def backtest(
     \b
     Example:
       jsoc rules backtest portal_credential_stuffing -r rules/sigma kestrel-bank=a.ndjson cobalt-bank=b.ndjson.gz
+      jsoc rules backtest ssh_guessing_at_many -r rules/sigma --kafka .jointsoc/etc/operator.yml --since 2h
     """
-    sources = [source_of(argument) for argument in events]
-    registry = load_registry(members) if members else registry_of(sources)
+    if bool(events) == bool(settings):
+        raise ConfigError("jsoc rules backtest", "nothing to read, or two things", expected="either files or --kafka")
+    registry = load_registry(members) if members else None
+    if settings:
+        log = EventLog(load_settings(settings, _Settings).kafka)
+        registry = registry or registry_with(log.members())
+        lines = _stored_lines(log, registry, now_ms() - parse_span(since, "--since"))
+    else:
+        sources = [source_of(argument) for argument in events]
+        registry = registry or registry_of(sources)
+        lines = read_merged(sources, lambda _: None)
     rules = RuleSet(folders, load_placeholders(placeholders) if placeholders else None)
     document = rules.find(rule)
     pack = _pack_of(rules, document, registry)
-    lines = read_merged(sources, lambda _: None)
-    result = run_backtest(pack, document.id, lines, parse_lateness(lateness))
+    result = run_backtest(pack, document.id, lines, parse_span(lateness, "--lateness"))
     if form == "json":
         click.echo(json.dumps(_summary(result), indent=2, ensure_ascii=False))
     else:
         for line in _table(result):
             click.echo(printable(line))
     return 1 if result.alerts else 0
+
+
+def _stored_lines(log: EventLog, registry: MemberRegistry, since: int) -> Iterator[Line]:
+    """The lines of the members' records; a record may hold several."""
+    members = sorted(registry.enabled_ids())
+    stored = ((record, raw) for record in log.records(members, since) for raw in record.value.splitlines() if raw)
+    for number, (record, raw) in enumerate(stored):
+        yield Line(record.append_time, 0, number, record.topic, record.partition, raw)
 
 
 def _pack_of(rules: RuleSet, document: RuleDocument, registry: MemberRegistry) -> RulePack:

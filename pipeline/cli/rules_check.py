@@ -36,8 +36,9 @@ def check(
 
     Exit code 2 if a rule cannot be honoured, else 1 if there are warnings, else 0.
 
-    Warnings come from pySigma's validators, which need no network here, and from checks of our own: unknown_field,
-    attack_tag, missing_dataset, share_policy, unused, duplicate_title. Files that did not change are not checked twice.
+    Warnings come from pySigma's validators, which need no network here, and from checks of our own: unknown_key,
+    unknown_logsource, unknown_field, attack_tag, missing_dataset, share_policy, unused, duplicate_title. Files that did
+    not change are not checked twice.
 
     \b
     Example:

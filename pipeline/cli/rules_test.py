@@ -11,7 +11,6 @@ from xml.sax.saxutils import quoteattr
 
 import click
 
-from pipeline.detect.load import rule_files
 from pipeline.detect.placeholders import load_placeholders
 from pipeline.workbench.cases import case_files, load_cases
 from pipeline.workbench.rule_set import RuleSet
@@ -97,7 +96,8 @@ def _watch(once: Callable[[], int], paths: Sequence[Path]) -> int:
 
 
 def _stamps(paths: Sequence[Path]) -> dict[Path, int]:
-    files = {*rule_files([path for path in paths if path.exists()]), *case_files(paths)}
+    """When each rule, case and list was last written; an editor may take one away for a moment."""
+    files = {file for path in paths for file in (path.rglob("*.y*ml") if path.is_dir() else [path])}
     return {file: file.stat().st_mtime_ns for file in files if file.exists()}
 
 

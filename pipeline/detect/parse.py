@@ -143,7 +143,7 @@ class _SelectionReader:
             raise RuleError(where, "a selection must not be empty", got=value, expected="fields, or keywords")
         if isinstance(value, list | str | int | float):
             return SigmaDetection([self._item("", value, place)], source)
-        raise RuleError(where, f"a {type(value).__name__} is not a selection", expected="a map, a list or keywords")
+        raise RuleError(where, f"a {_called(value)} is not a selection", expected="a map, a list or keywords")
 
     def _item(self, key: str, value: Any, place: tuple[str | int, ...]) -> SigmaDetectionItem:
         where = self._document.where(*place)
@@ -159,7 +159,7 @@ class _SelectionReader:
         places = [(*place, index) for index in range(len(values))] if isinstance(value, list) else [place]
         odd = [entry for entry in values if not isinstance(entry, SCALARS)]
         if odd:
-            raise RuleError(where, f"a {type(odd[0]).__name__} is not a value", got=odd[0], expected="text or a number")
+            raise RuleError(where, f"a {_called(odd[0])} is not a value", got=odd[0], expected="text or a number")
         if not values:
             raise RuleError(where, "an empty list matches nothing", got=key, hint="null, if the field shall be empty")
         try:
@@ -195,6 +195,12 @@ def _typed(entry: Any, written: str | None, field: str, names: Sequence[str]) ->
     if written is None or valued or isinstance(value, SigmaString):
         return value
     return SigmaExpansion([value, sigma_type(written)])
+
+
+def _called(value: object) -> str:
+    """What an author calls it."""
+    names: dict[type, str] = {dict: "map", list: "list"}
+    return names.get(type(value), type(value).__name__)
 
 
 def _location(document: RuleDocument, *place: str | int) -> SigmaRuleLocation:

@@ -1,11 +1,13 @@
 """`expand`: the placeholders of a rule replaced by the values a site gives them.
 
-user|expand: '%admins%'   with {"admins": ["root", "adm-*"]}   ->   user: [root, adm-*]
+user|expand: '%admins%'      with {"admins": ["root", "adm-*"]}          ->  user: [root, adm-*]
+source.ip|expand: '%ours%'   with {"ours|cidr": ["192.0.2.0/24", ...]}   ->  source.ip|cidr: [192.0.2.0/24, ...]
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_network
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import yaml
 from sigma.exceptions import SigmaValueError
 from sigma.modifiers import SigmaExpandModifier
-from sigma.types import Placeholder, SigmaExpansion, SigmaRegularExpression, SigmaString, SigmaType
+from sigma.types import Placeholder, SigmaCIDRExpression, SigmaExpansion, SigmaRegularExpression, SigmaString, SigmaType
 
 from pipeline.detect.load import LISTS_SUFFIX
 from pipeline.detect.lower import place_of
@@ -23,10 +25,12 @@ from schemas.errors import ConfigError, RuleError, printable
 Placeholders = Mapping[str, Sequence[str]]
 
 MAX_EXPANDED = 10_000
+NETWORKS = "|cidr"
+"""Ends the name of a list of networks. pySigma refuses `cidr` on a placeholder, so the list says it, not the rule."""
 
 
 def load_placeholders(path: Path) -> dict[str, tuple[str, ...]]:
-    """Read a placeholder file: YAML, `name: [value, ...]`; values may hold Sigma's wildcards.
+    """Read a placeholder file: YAML, `name: [value, ...]`, with Sigma's wildcards, or `name|cidr: [network, ...]`.
 
     Raises:
         ConfigError: the file is missing or something else.
@@ -45,6 +49,8 @@ def load_placeholders(path: Path) -> dict[str, tuple[str, ...]]:
         if not isinstance(name, str) or not listed or not all(isinstance(value, str | int) for value in listed):
             raise ConfigError(f"{path}: {name}", "not a placeholder", got=values, expected="a list of texts")
         found[name] = tuple(str(value) for value in listed)
+        if name.endswith(NETWORKS):
+            _check_networks(f"{path}: {name}", found[name])
     return found
 
 
@@ -61,6 +67,14 @@ def with_lists(paths: Sequence[Path], given: Placeholders | None = None) -> dict
                 if found.setdefault(name, values) is not values:
                     raise ConfigError(f"{file}: {name}", "another list has this name", expected="a name of its own")
     return found | dict(given or {})
+
+
+def _check_networks(where: str, networks: Sequence[str]) -> None:
+    for network in networks:
+        try:
+            ip_network(network)
+        except ValueError as error:
+            raise ConfigError(where, "not a network", got=network, expected="such as 192.0.2.0/24") from error
 
 
 def expand_with(placeholders: Placeholders) -> type[SigmaExpandModifier]:
@@ -84,6 +98,9 @@ def _filled(value: SigmaString | SigmaRegularExpression, placeholders: Placehold
     if not value.contains_placeholder():
         return value
     text = value if isinstance(value, SigmaString) else value.regexp
+    networks = _networks(text, placeholders, where)
+    if networks is not None:
+        return SigmaExpansion([SigmaCIDRExpression(network) for network in networks])
     choices = [list(_choices(part, placeholders, where)) for part in text.s]
     count = 1
     for choice in choices:
@@ -97,6 +114,16 @@ def _filled(value: SigmaString | SigmaRegularExpression, placeholders: Placehold
         whole._merge_strs()
         filled.append(Pattern(str(whole), value.flags) if isinstance(value, SigmaRegularExpression) else whole)
     return filled[0] if len(filled) == 1 else SigmaExpansion(filled)
+
+
+def _networks(text: SigmaString, placeholders: Placeholders, where: str) -> Sequence[str] | None:
+    """The networks that a value stands for; None if it is text."""
+    named = [part.name for part in text.s if isinstance(part, Placeholder)]
+    lists = [name for name in named if name not in placeholders and name + NETWORKS in placeholders]
+    if lists and len(text.s) > 1:
+        told = f"%{printable(lists[0])}% is a list of networks and stands alone"
+        raise RuleError(where, told, hint="`expand` without other modifiers")
+    return placeholders[lists[0] + NETWORKS] if lists else None
 
 
 def _choices(part: Any, placeholders: Placeholders, where: str) -> Iterator[list[Any]]:

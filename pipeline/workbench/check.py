@@ -20,7 +20,7 @@ from pipeline.workbench.findings import Finding, Summary
 from schemas.member import MemberRegistry
 from schemas.rule_document import RuleDocument
 
-FORMAT: Final = "jointsoc-check 1"
+FORMAT: Final = "jointsoc-check 3"
 MAX_REMEMBERED: Final = 20_000
 """Files."""
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 import yaml
 
 from connectors.mapping.library import SHIPPED
+from schemas.field_names import ANYTHING_BELOW, listed_fields
 from schemas.suggest import nearest
 
-ANYTHING_BELOW: Final = "*"
 _ALIKE: Final = 0.85
 
 
@@ -38,9 +37,7 @@ def doubt_about(field: str) -> str | None:
 @cache
 def known_fields() -> frozenset[str]:
     """The listed names and those that the shipped mappings write."""
-    listed = yaml.load(files("pipeline.workbench").joinpath("field_names.yml").read_bytes(), yaml.CSafeLoader)
-    names = {f"{root}.{leaf}" if leaf else root for root, leaves in listed.items() for leaf in leaves}
-    return frozenset(names.union(*map(_written_by, sorted(SHIPPED.glob("*.yml")))))
+    return listed_fields().union(*map(_written_by, sorted(SHIPPED.glob("*.yml"))))
 
 
 def _written_by(mapping: Path) -> set[str]:

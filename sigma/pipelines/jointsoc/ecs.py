@@ -1,4 +1,4 @@
-"""The pipeline with which the engine itself reads Sigma's field names in ECS events."""
+"""The pipeline for hunting queries over the events that forwarders send."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sigma.processing.pipeline import ProcessingPipeline
 
 
 def jointsoc_ecs() -> ProcessingPipeline:
-    """Sigma's field names to ECS, for queries over the events that forwarders send."""
-    from pipeline.detect.taxonomy import ecs_pipeline
+    """Sigma's field names to ECS, log sources and values as the indices `events-*` hold them."""
+    from pipeline.workbench.hunting import hunting_pipeline
 
-    return ecs_pipeline()
+    return hunting_pipeline()

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 from xml.etree import ElementTree
 
 import pytest
@@ -225,3 +226,21 @@ def test_light_commands_import_nothing_heavy(arguments: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_watch_tells_again_whenever_a_file_is_saved(fresh: Path) -> None:
+    command = [sys.executable, "-m", "pipeline.cli", "rules", "test", str(fresh), "--watch"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as watching:
+        assert watching.stdout is not None
+        try:
+            assert any("7 cases, all pass" in line for line in until_it_waits(watching.stdout))
+            replace(fresh / "login_at_many_event.yml", "outcome: failure", "outcome: success")
+            assert any("failed" in line for line in until_it_waits(watching.stdout))
+            (fresh / "login_at_many.yml").write_text("title: [\n")  # half a rule, while it is being written
+            assert any("not YAML" in line for line in until_it_waits(watching.stdout))
+        finally:
+            watching.terminate()
+
+
+def until_it_waits(output: IO[str]) -> list[str]:
+    return list(iter(output.readline, "waiting for a change; Ctrl-C ends\n"))

@@ -109,3 +109,52 @@ def test_what_the_sample_does_not_show_is_told(rules: Path, tmp_path: Path, caps
 def test_a_sample_without_events_is_refused(rules: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(rules, "--events", sample(tmp_path)) == 3
     assert "no event to learn fields from" in capsys.readouterr().err
+
+
+CORRELATIONS = """\
+title: Seen at many
+id: 00000008-0000-4000-8000-000000000000
+tags: [attack.discovery, attack.t1057]
+correlation: {type: event_count, rules: [by_image], group-by: [source.ip], timespan: 1h, condition: {gte: 2}}
+federation: {min_organizations: MANY}
+---
+title: First one, then the other
+id: 00000009-0000-4000-8000-000000000000
+tags: [attack.t1059.001]
+correlation: {type: temporal_ordered, rules: [by_image, by_parent], group-by: [organization.id], timespan: 1h}
+"""
+FLEDGLING = "  - {id: merlin-bank, name: Merlin, group: MERLIN, datasets: [windows.sysmon]}\n"
+
+
+@pytest.mark.parametrize(("many", "group", "fires"), [(2, "merlin", True), (2, "kestrel-bank", False), (3, "m", False)])
+def test_a_correlation_can_fire_where_enough_groups_can_feed_it(
+    rules: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], many: int, group: str, fires: bool
+) -> None:
+    for number, name in enumerate(["by_image", "by_parent"]):
+        path = rules / f"{number}.yml"
+        path.write_text(path.read_text() + f"name: {name}\n")
+    (rules / "many.yml").write_text(CORRELATIONS.replace("MANY", str(many)))
+    members = tmp_path / "members.yml"
+    members.write_text(MEMBERS + FLEDGLING.replace("MERLIN", group))
+    assert run(rules, "--events", sample(tmp_path, SYSMON), "--members", members, "--format", "json") == 0
+    counted, ordered = json.loads(capsys.readouterr().out)["correlations"]
+    assert (counted["fires"], len(counted["groups"])) == (fires, 1 if group == "kestrel-bank" else 2)
+    assert (ordered["fires"], ordered["silent"]) == (False, ["By parent"])
+    assert run(rules, "--events", sample(tmp_path, SYSMON), "--members", members) == 0
+    table = capsys.readouterr().out
+    assert "can fire nowhere: By parent" in table
+
+
+def test_a_navigator_layer_scores_each_technique_by_the_rules_that_can_fire(rules: Path, tmp_path: Path) -> None:
+    for number, tags in enumerate(["[attack.t1057, attack.discovery]", "[attack.t1057, attack.t1110.004]"]):
+        path = rules / f"{number}.yml"
+        path.write_text(path.read_text() + f"tags: {tags}\n")
+    layer = tmp_path / "layer.json"
+    assert run(rules, "--events", sample(tmp_path, SYSMON), "--navigator", layer) == 0
+    drawn = json.loads(layer.read_text())
+    assert drawn["versions"] == {"attack": "19", "navigator": "5.1.0", "layer": "4.5"}
+    assert drawn["domain"] == "enterprise-attack"
+    assert [(one["techniqueID"], one["score"]) for one in drawn["techniques"]] == [("T1057", 1), ("T1110.004", 0)]
+    assert drawn["techniques"][1]["comment"] == "By parent: needs ParentImage"
+    assert drawn["gradient"]["maxValue"] == 1
+    assert run(rules, "--events", sample(tmp_path, SYSMON), "--navigator", tmp_path / "no" / "layer.json") == 3

@@ -39,6 +39,20 @@ def test_expand_puts_in_the_values_of_a_site(body: str, value: str, expected: bo
     assert verdict(selection(body, VALUES), {"f": value}) is expected
 
 
+NETWORKS = {"ours|cidr": ["192.0.2.0/28", "2001:db8::/64"]}
+
+
+@pytest.mark.parametrize(("address", "expected"), [("192.0.2.15", True), ("192.0.2.16", False), ("2001:db8::1", True)])
+def test_a_list_of_networks_stands_for_the_addresses_in_them(address: str, expected: bool) -> None:
+    assert verdict(selection("f|expand: '%ours%'", NETWORKS), {"f": address}) is expected
+
+
+@pytest.mark.parametrize("body", ["f|expand|contains: '%ours%'", "f|expand: 'x%ours%'", "f|re|expand: '%ours%x'"])
+def test_a_list_of_networks_stands_alone(body: str) -> None:
+    with pytest.raises(RuleError, match=r"sample\.yml:6: %ours% is a list of networks and stands alone"):
+        selection(body, NETWORKS)
+
+
 def test_a_placeholder_without_values_is_refused_by_name_and_line() -> None:
     with pytest.raises(RuleError, match=r"sample\.yml:6: placeholder %vips% has no values") as caught:
         selection("f|expand: '%vips%'", VALUES)
@@ -64,7 +78,9 @@ def test_a_placeholder_file_holds_names_and_lists(tmp_path: Path) -> None:
     assert load_placeholders(path) == {"admins": ("root", "7"), "host": ("srv",)}
 
 
-@pytest.mark.parametrize("text", ["- a\n", "a: {b: c}\n", "a: []\n", "a: [{}]\n", "a: [\n", "5: [a]\n"])
+@pytest.mark.parametrize(
+    "text", ["- a\n", "a: {b: c}\n", "a: []\n", "a: [{}]\n", "a: [\n", "5: [a]\n", "a|cidr: [x]\n"]
+)
 def test_what_is_no_placeholder_file_is_a_configuration_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "values.yml"
     path.write_text(text)

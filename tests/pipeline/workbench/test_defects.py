@@ -14,7 +14,9 @@ from schemas.member import Member, MemberRegistry
 
 DEFECTS = Path(__file__).parent / "defects"
 MESSAGES = DEFECTS / "messages.txt"
-SIX = MemberRegistry(members=tuple(Member(id=f"member-{number}", name="M") for number in range(6)))
+SIX = MemberRegistry(
+    members=tuple(Member(id=f"member-{number}", name="M", datasets=("portal.audit",)) for number in range(6))
+)
 
 
 def told(path: Path) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -83,16 +85,67 @@ def test_the_pack_is_valid_sigma_for_pysigma_itself() -> None:
     assert len(collection.rules) > 70
 
 
-@pytest.mark.parametrize("module", ["sigma.backends.jointsoc", "sigma.pipelines.jointsoc", "sigma.validators.jointsoc"])
-def test_a_plug_in_imports_nothing_heavy(module: str) -> None:
-    heavy = "{'pyflink', 'kafka', 'elasticsearch', 'fastapi', 'numpy', 'pandas'}"
-    program = f"import sys, {module}; print(sorted({heavy} & sys.modules.keys()))"
+HEAVY = {
+    *("pyflink", "pyarrow", "pandas", "numpy", "kafka", "elasticsearch", "fastapi", "uvicorn", "hyperscan"),
+    *("jinja2", "ahocorasick_rs", "cryptography", "sigma.backends.elasticsearch"),
+}
+PLUG_INS = ["sigma.backends.jointsoc", "sigma.pipelines.jointsoc", "sigma.validators.jointsoc"]
+
+
+@pytest.mark.parametrize("module", PLUG_INS)
+def test_a_plug_in_imports_nothing_heavy_of_its_own(module: str) -> None:
+    # What pySigma itself imports is there already in every `sigma` command.
+    program = (
+        "import sys, sigma.collection, sigma.conversion.base, sigma.validators.core, sigma.processing.pipeline\n"
+        f"before = set(sys.modules)\nimport {module}\nprint(sorted(set(sys.modules) - before))"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout == "[]\n"
+    assert HEAVY.isdisjoint(ast.literal_eval(done.stdout))
 
 
-def test_the_hooks_for_other_repositories_are_commands_that_exist() -> None:
-    hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
-    for hook in hooks:
-        command = [sys.executable, "-m", "pipeline.cli", *hook["entry"].split()[1:-1], "--help"]
-        assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """Somebody's own repository of rules, with cases."""
+    for path in (ROOT / "docs" / "examples" / "writing-rules").glob("*.y*ml"):
+        (tmp_path / path.name).write_text(path.read_text())
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("hook", "damage", "told"),
+    [
+        ("jsoc-rules-check", "event.outcome", "event.outcme"),
+        ("jsoc-rules-test", "phone_changed", "phone_removed"),
+    ],
+)
+def test_a_hook_passes_good_rules_of_another_repository_and_stops_bad_ones(
+    elsewhere: Path, hook: str, damage: str, told: str
+) -> None:
+    [entry] = [
+        one["entry"] for one in yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text()) if one["id"] == hook
+    ]
+    # As pre-commit runs it: the installed command, in the other repository, nothing of ours on the path.
+    command = [str(Path(sys.executable).with_name(shlex.split(entry)[0])), *shlex.split(entry)[1:]]
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(elsewhere)}
+    assert subprocess.run(command, cwd=elsewhere, env=environment, timeout=60, check=False).returncode == 0
+    rule = elsewhere / "phone_changed.yml"
+    head, detection, tail = rule.read_text().partition("detection:")
+    rule.write_text(head + detection + tail.replace(damage, told))
+    done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "phone_changed" in done.stdout
+
+
+def test_the_hooks_install_what_the_commands_import() -> None:
+    """The extra `rules`: no server's client, no Flink."""
+    program = (
+        "import sys\nfrom pipeline.cli.main import main\n"
+        "for arguments in (['check', '--fresh'], ['test']):\n"
+        "    try:\n        main(['rules', *arguments, 'docs/examples/writing-rules'])\n"
+        "    except SystemExit:\n        pass\n"
+        "print(sorted(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    modules = ast.literal_eval(done.stdout.splitlines()[-1])
+    assert {"sigma.rule", "ahocorasick_rs"} <= set(modules)
+    assert {"pyflink", "elasticsearch", "fastapi", "cryptography", "evtx", "psutil"}.isdisjoint(modules)
