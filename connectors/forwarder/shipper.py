@@ -58,6 +58,9 @@ class Batch:
     """Events that travel as one record, and the marks reached when they arrive."""
 
     lines: list[bytes] = field(default_factory=list)
+    """Until it is sealed."""
+    value: bytes = b""
+    """The record, once it is sealed; empty where no line is sent."""
     size: int = 0
     marks: dict[tuple[str, str], Mark] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -68,11 +71,16 @@ class Batch:
     @property
     def lost(self) -> bool:
         """Whether it has to be sent again."""
-        return bool(self.lines) and (self.receipt is None or self.receipt.exception is not None)
+        return bool(self.value) and (self.receipt is None or self.receipt.exception is not None)
 
     def reach(self, mark: Mark) -> None:
         """Note a mark; the later one of a stream replaces the earlier."""
         self.marks[mark.input, mark.stream] = mark
+
+    def seal(self) -> None:
+        """Make a record of the lines."""
+        self.value = b"\n".join(self.lines)
+        self.lines.clear()
 
 
 class Shipper:
@@ -201,9 +209,10 @@ class Shipper:
 
     def _seal(self) -> None:
         batch, self._open = self._open, Batch()
+        batch.seal()
         self._in_flight.append(batch)
         self._bytes += batch.size
-        if batch.lines:
+        if batch.value:
             self._sent(batch)
             if not self._send(batch):
                 self._recover()
@@ -211,8 +220,7 @@ class Shipper:
     def _send(self, batch: Batch) -> bool:
         assert self._producer is not None, "connect() comes first"
         try:
-            value = b"\n".join(batch.lines)
-            batch.receipt = self._producer.send(self._topic, value=value, headers=SCHEMA_HEADERS)
+            batch.receipt = self._producer.send(self._topic, value=batch.value, headers=SCHEMA_HEADERS)
         except KafkaError as error:
             batch.receipt = None
             self._failed(error)
@@ -223,7 +231,7 @@ class Shipper:
         done: list[Batch] = []
         while self._in_flight:
             batch = self._in_flight[0]
-            if batch.lines:
+            if batch.value:
                 receipt = batch.receipt
                 if receipt is None or not receipt.is_done:
                     break
