@@ -67,6 +67,7 @@ class Batch:
     """Input -> its events in the batch."""
     begun: float = field(default_factory=time.monotonic)
     receipt: Receipt | None = None
+    has_left: bool = False
 
     @property
     def lost(self) -> bool:
@@ -86,13 +87,14 @@ class Batch:
 class Shipper:
     """Sends events to one topic in the order they were added.
 
-    A batch that fails is sent again, with all that follow it, over a new connection, as often as it takes: events
-    carry ids, so what arrives twice counts once.
+    A batch that fails is sent again, with all that were not acknowledged, over a new connection, as often as it takes:
+    events carry ids, so what arrives twice counts once. Nothing here waits for a broker that is away: `turn` tries
+    again when it is time to, so that logs are watched and a new configuration is heard meanwhile.
 
     Args:
         connect: opens a producer; raises ConnectionError_ while the broker is away.
         topic: where to.
-        patience: waits between tries; raises Stopped when the process must end.
+        patience: how long to pause between tries.
         linger_seconds: a batch leaves at the latest after this time.
         sent: called with a batch when it leaves for the first time.
     """
@@ -112,11 +114,19 @@ class Shipper:
         self._linger = linger_seconds
         self._sent = sent
         self._producer: Producer | None = None
+        self._giving_up = False
+        """Whether the connection is of no use any more, and only its records' fates are waited for."""
+        self._next_try = 0.0
         self._open = Batch()
         self._in_flight: deque[Batch] = deque()
         self._bytes = 0
         self.last_error = ""
         """The last failure; empty again once something was acknowledged."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection that is not known to have failed."""
+        return self._producer is not None and not self._giving_up
 
     @property
     def full(self) -> bool:
@@ -132,20 +142,6 @@ class Shipper:
     def waiting_bytes(self) -> int:
         """Bytes that are not acknowledged yet."""
         return self._bytes + self._open.size
-
-    def connect(self) -> None:
-        """Open the connection; waits as long as it takes.
-
-        Raises:
-            Stopped: the process must end.
-            ConfigError: a password file cannot be read.
-        """
-        while self._producer is None:
-            try:
-                self._producer = self._connect()
-            except (ConnectionError_, KafkaError) as error:
-                self._failed(error)
-                self._patience.wait()
 
     def add(self, event: bytes, mark: Mark) -> None:
         """Take one event: a line of JSON without a line end."""
@@ -171,8 +167,9 @@ class Shipper:
             now: send the open batch however young it is.
 
         Raises:
-            Stopped: the process must end, and the broker is away.
+            ConfigError: a password file cannot be read.
         """
+        self._mend()
         if self._open.marks and (now or time.monotonic() - self._open.begun >= self._linger):
             self._seal()
         return self._collect()
@@ -195,13 +192,10 @@ class Shipper:
             log.warning("shipper.heartbeat_lost", error=type(error).__name__)
 
     def use(self, connect: Callable[[], Producer]) -> None:
-        """Go on over another connection; what is not acknowledged is sent again over it.
-
-        Raises:
-            Stopped: the process must end, and the broker is away.
-        """
+        """Go on over another connection; what is not acknowledged is sent again over it."""
         self._connect = connect
-        self._recover()
+        self._giving_up = True
+        self._patience.over()
 
     def close(self) -> None:
         """Close the connection; what is not acknowledged stays so."""
@@ -212,20 +206,21 @@ class Shipper:
         batch.seal()
         self._in_flight.append(batch)
         self._bytes += batch.size
-        if batch.value:
-            self._sent(batch)
-            if not self._send(batch):
-                self._recover()
+        if batch.value and self.connected:
+            self._send(batch)
 
-    def _send(self, batch: Batch) -> bool:
-        assert self._producer is not None, "connect() comes first"
+    def _send(self, batch: Batch) -> None:
+        assert self._producer is not None, "only over a connection"
         try:
             batch.receipt = self._producer.send(self._topic, value=batch.value, headers=SCHEMA_HEADERS)
         except KafkaError as error:
             batch.receipt = None
             self._failed(error)
-            return False
-        return True
+            self._giving_up = True
+            return
+        if not batch.has_left:
+            batch.has_left = True
+            self._sent(batch)
 
     def _collect(self) -> list[Batch]:
         done: list[Batch] = []
@@ -236,8 +231,9 @@ class Shipper:
                 if receipt is None or not receipt.is_done:
                     break
                 if receipt.exception is not None:
-                    self._failed(receipt.exception)
-                    self._recover()
+                    if not self._giving_up:
+                        self._failed(receipt.exception)
+                        self._giving_up = True
                     break
                 self._succeeded()
             self._in_flight.popleft()
@@ -245,17 +241,28 @@ class Shipper:
             done.append(batch)
         return done
 
-    def _recover(self) -> None:
-        """A new connection, and everything that failed once more, in order."""
-        while True:
+    def _mend(self) -> None:
+        """Without a connection, or with one that has failed: a new one when it is time, and all that is lost again."""
+        if self._giving_up:
             # The old producer gives each of its records up by itself; closed before, it would go on in the background.
-            while any(batch.receipt is not None and not batch.receipt.is_done for batch in self._in_flight):
-                self._patience.wait()
-            self._disconnect(timeout=0)
-            self._patience.wait()
-            self.connect()
-            if all(self._send(batch) for batch in self._in_flight if batch.lost):
+            if any(batch.receipt is not None and not batch.receipt.is_done for batch in self._in_flight):
                 return
+            self._disconnect(timeout=0)
+            for batch in self._in_flight:
+                batch.receipt = None if batch.lost else batch.receipt
+            self._giving_up = False
+            self._next_try = time.monotonic() + self._patience.pause()
+        if self._producer is not None or time.monotonic() < self._next_try:
+            return
+        try:
+            self._producer = self._connect()
+        except (ConnectionError_, KafkaError) as error:
+            self._failed(error)
+            self._next_try = time.monotonic() + self._patience.pause()
+            return
+        for batch in self._in_flight:
+            if batch.lost and self.connected:
+                self._send(batch)
 
     def _disconnect(self, timeout: float) -> None:
         producer, self._producer = self._producer, None
