@@ -38,6 +38,7 @@ from schemas.member import Member
 
 LINES = int(sys.argv[1]) if len(sys.argv) > 1 else 400_000
 MEMBER = "bench-bank"
+STATE = "state"
 GOALS = {"nginx-access": 20_000, "windows-winlogbeat": 15_000}
 
 
@@ -56,11 +57,11 @@ def broker() -> Iterator[tuple[StackSettings, KafkaConnection]]:
     """A Kafka of its own, with one member; removed afterwards."""
     settings = replace(load_stack_settings(), home=project_root() / ".jointsoc" / "bench-forwarder", port_base=28400)
     try:
-        add_members(settings, [Member(id=MEMBER, name=MEMBER)], _quiet)
-        up(settings, _quiet, only=frozenset({"kafka", TOPICS_STEP}))
+        add_members(settings, [Member(id=MEMBER, name=MEMBER)], quiet)
+        up(settings, quiet, only=frozenset({"kafka", TOPICS_STEP}))
         yield settings, kafka_connection(settings, MEMBER)
     finally:
-        down(settings, _quiet, wipe=True)
+        down(settings, quiet, wipe=True)
         shutil.rmtree(settings.home, ignore_errors=True)
 
 
@@ -105,8 +106,23 @@ def windows_line(draw: random.Random, number: int) -> str:
 
 def forwarded(folder: Path, log: Path, mapping: str, connection: KafkaConnection) -> Run:
     """`jsoc forward run` from the file's first line to the last acknowledgement; start-up counts."""
-    state = folder / f"state-{mapping}"
-    shutil.rmtree(state, ignore_errors=True)
+    config = configured(folder, log, mapping, connection)
+    size = log.stat().st_size
+    begun = time.monotonic()
+    with subprocess.Popen(run_command(config), stderr=subprocess.DEVNULL) as process:
+        while acknowledged(folder) < size:
+            time.sleep(0.05)
+        wall = time.monotonic() - begun
+        memory = resident(process.pid)
+        process.send_signal(signal.SIGTERM)
+        _, _, usage = os.wait4(process.pid, 0)
+        process.returncode = 0
+    return Run(wall, usage.ru_utime + usage.ru_stime, memory)
+
+
+def configured(folder: Path, log: Path, mapping: str, connection: KafkaConnection) -> Path:
+    """A forwarder's configuration and keys; its state, from before, is gone."""
+    shutil.rmtree(folder / STATE, ignore_errors=True)
     for name in ("institution", "federation"):
         key = folder / f"{name}.key"
         key.touch(mode=0o600)
@@ -115,23 +131,17 @@ def forwarded(folder: Path, log: Path, mapping: str, connection: KafkaConnection
     settings = {
         "member": MEMBER,
         "kafka": connection.model_dump(mode="json"),
-        "state_dir": str(state),
+        "state_dir": str(folder / STATE),
         "keys": {"institution": str(folder / "institution.key"), "federation": str(folder / "federation.key")},
         "inputs": [{"name": "log", "path": str(log), "mapping": mapping}],
     }
     config.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    size = log.stat().st_size
-    begun = time.monotonic()
-    command = [sys.executable, "-m", "pipeline.cli", "forward", "run", "--config", str(config)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        while _acknowledged(state) < size:
-            time.sleep(0.05)
-        wall = time.monotonic() - begun
-        memory = _resident(process.pid)
-        process.send_signal(signal.SIGTERM)
-        _, _, usage = os.wait4(process.pid, 0)
-        process.returncode = 0
-    return Run(wall, usage.ru_utime + usage.ru_stime, memory)
+    return config
+
+
+def run_command(config: Path) -> list[str]:
+    """The forwarder's command line."""
+    return [sys.executable, "-m", "pipeline.cli", "forward", "run", "--config", str(config)]
 
 
 def shipped_bare(log: Path, connection: KafkaConnection, per_record: int) -> Run:
@@ -152,20 +162,22 @@ def shipped_bare(log: Path, connection: KafkaConnection, per_record: int) -> Run
     return Run(time.monotonic() - begun, time.process_time() - cpu)
 
 
-def _acknowledged(state: Path) -> int:
+def acknowledged(folder: Path) -> int:
+    """Bytes of the log that were brought to safety, as the forwarder's positions say."""
     try:
-        inputs = orjson.loads((state / "positions.json").read_bytes())["inputs"]
+        inputs = orjson.loads((folder / STATE / "positions.json").read_bytes())["inputs"]
         return sum(one["offset"] for one in inputs["log"])
     except (OSError, ValueError, KeyError):
         return 0
 
 
-def _resident(pid: int) -> int:
+def resident(pid: int) -> int:
+    """Bytes of memory a process had at most."""
     text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     return int(text.split("VmHWM:")[1].split()[0]) * 1024
 
 
-def _quiet(*_: object) -> None:
+def quiet(*_: object) -> None:
     """The stack's progress is not wanted here."""
 
 
