@@ -30,6 +30,8 @@ from deploy.local.kafka_access import ADMIN, kafka_connection
 LINES = int(sys.argv[1]) if len(sys.argv) > 1 else 7_200_000
 RATE = 2_000
 """Events a second, before and after the outage."""
+AWAY_SECONDS = 120
+"""At least: so long that every record under way is given up by the client."""
 ROTATE_LINES = 1_000_000
 BEFORE_SECONDS = 10
 NUMBER = re.compile(rb'"http.response.body.bytes":(\d+)')
@@ -86,7 +88,8 @@ class Reader:
 
     def __init__(self, connection: KafkaConnection) -> None:
         self._consumer = open_consumer(connection, group_id=None)
-        self._consumer.assign([TopicPartition(f"events.{MEMBER}", 0)])
+        topic = f"events.{MEMBER}"
+        self._consumer.assign([TopicPartition(topic, one) for one in self._consumer.partitions_for_topic(topic)])
         self._consumer.seek_to_beginning()
         self.next = self.repeated = self.missing = 0
 
@@ -129,6 +132,7 @@ def main() -> None:
                 log.write(min(ROTATE_LINES, before + LINES - log.lines))
                 log.rotate()
                 time.sleep(2)  # a rotation is noticed; an hour's rotations are further apart than this
+            time.sleep(max(0.0, gone + AWAY_SECONDS - time.monotonic()))
             stack.start(settings, "kafka", quiet)
             back, backlog = time.monotonic(), log.lines
             stop = threading.Event()

@@ -185,18 +185,16 @@ class Forwarder:
         shipper.pass_by(mark)
 
     def _count_sent(self, batch: Batch) -> None:
-        for name, count in batch.counts.items():
-            if name in self._inputs:
-                self._inputs[name].counters.sent += count
+        if batch.input in self._inputs:  # a new configuration may have taken it away
+            self._inputs[batch.input].counters.sent += batch.count
 
     def _acknowledge(self, batches: list[Batch]) -> None:
         for batch in batches:
-            for mark in batch.marks.values():
-                if mark.input in self._inputs:  # a new configuration may have taken it away
-                    self._inputs[mark.input].source.acknowledge(mark.stream, mark.end)
-            for name, count in batch.counts.items():
-                if name in self._inputs:
-                    self._inputs[name].counters.acknowledged += count
+            one = self._inputs.get(batch.input)
+            if one is not None:
+                for mark in batch.marks.values():
+                    one.source.acknowledge(mark.stream, mark.end)
+                one.counters.acknowledged += batch.count
 
     def _flush(self, shipper: Shipper) -> None:
         """Bring what was read to the broker, for a while, if it is there."""

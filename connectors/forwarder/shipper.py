@@ -38,8 +38,10 @@ class Receipt(Protocol):
 class Producer(Protocol):
     """What is needed of a Kafka producer."""
 
-    def send(self, topic: str, *, value: bytes, headers: list[tuple[str, bytes]] | None = None) -> Any:
-        """Take a record; returns its `Receipt`."""
+    def send(
+        self, topic: str, *, value: bytes, key: bytes | None = None, headers: list[tuple[str, bytes]] | None = None
+    ) -> Any:
+        """Take a record; records of one key keep their order. Returns its `Receipt`."""
 
     def close(self, timeout: float | None = None) -> None:
         """Close the connections."""
@@ -55,16 +57,18 @@ class Mark(NamedTuple):
 
 @dataclass
 class Batch:
-    """Events that travel as one record, and the marks reached when they arrive."""
+    """Events of one input that travel as one record, and the marks reached when they arrive."""
 
+    input: str
     lines: list[bytes] = field(default_factory=list)
     """Until it is sealed."""
     value: bytes = b""
     """The record, once it is sealed; empty where no line is sent."""
     size: int = 0
-    marks: dict[tuple[str, str], Mark] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-    """Input -> its events in the batch."""
+    marks: dict[str, Mark] = field(default_factory=dict)
+    """By stream: the last of it."""
+    count: int = 0
+    """Events."""
     begun: float = field(default_factory=time.monotonic)
     receipt: Receipt | None = None
     has_left: bool = False
@@ -76,16 +80,19 @@ class Batch:
 
     def reach(self, mark: Mark) -> None:
         """Note a mark; the later one of a stream replaces the earlier."""
-        self.marks[mark.input, mark.stream] = mark
+        self.marks[mark.stream] = mark
 
     def seal(self) -> None:
         """Make a record of the lines."""
+        self.count = len(self.lines)
         self.value = b"\n".join(self.lines)
         self.lines.clear()
 
 
 class Shipper:
-    """Sends events to one topic in the order they were added.
+    """Sends events to one topic; those of one input arrive in the order they were added.
+
+    Each record holds events of one input and has its name as key, so all of them go to the same partition.
 
     A batch that fails is sent again, with all that were not acknowledged, over a new connection, as often as it takes:
     events carry ids, so what arrives twice counts once. Nothing here waits for a broker that is away: `turn` tries
@@ -117,7 +124,8 @@ class Shipper:
         self._giving_up = False
         """Whether the connection is of no use any more, and only its records' fates are waited for."""
         self._next_try = 0.0
-        self._open = Batch()
+        self._open: dict[str, Batch] = {}
+        """By input."""
         self._in_flight: deque[Batch] = deque()
         self._bytes = 0
         self.last_error = ""
@@ -136,42 +144,43 @@ class Shipper:
     @property
     def idle(self) -> bool:
         """Whether everything added has been acknowledged."""
-        return not self._in_flight and not self._open.marks
+        return not self._in_flight and not self._open
 
     @property
     def waiting_bytes(self) -> int:
         """Bytes that are not acknowledged yet."""
-        return self._bytes + self._open.size
+        return self._bytes + sum(batch.size for batch in self._open.values())
 
     def add(self, event: bytes, mark: Mark) -> None:
         """Take one event: a line of JSON without a line end."""
         size = len(event) + 1
-        if self._open.lines and self._open.size + size > MAX_BATCH_BYTES:
-            self._seal()
-        batch = self._open
+        batch = self._batch(mark.input)
+        if batch.lines and batch.size + size > MAX_BATCH_BYTES:
+            self._seal(batch)
+            batch = self._batch(mark.input)
         batch.lines.append(event)
         batch.size += size
         batch.reach(mark)
-        batch.counts[mark.input] = batch.counts.get(mark.input, 0) + 1
         if len(batch.lines) >= MAX_BATCH_EVENTS or batch.size >= MAX_BATCH_BYTES:
-            self._seal()
+            self._seal(batch)
 
     def pass_by(self, mark: Mark) -> None:
         """Note a line that is not sent: its place is safe once all before it is."""
-        self._open.reach(mark)
+        self._batch(mark.input).reach(mark)
 
     def turn(self, *, now: bool = False) -> list[Batch]:
         """Send what is due; returns the batches that were acknowledged since, in order.
 
         Args:
-            now: send the open batch however young it is.
+            now: send open batches however young they are.
 
         Raises:
             ConfigError: a password file cannot be read.
         """
         self._mend()
-        if self._open.marks and (now or time.monotonic() - self._open.begun >= self._linger):
-            self._seal()
+        latest = time.monotonic() - self._linger
+        for batch in [one for one in self._open.values() if now or one.begun <= latest]:
+            self._seal(batch)
         return self._collect()
 
     def send_aside(self, topic: str, value: bytes, arrived: Callable[[Any], None] = lambda _: None) -> None:
@@ -201,8 +210,15 @@ class Shipper:
         """Close the connection; what is not acknowledged stays so."""
         self._disconnect(timeout=5)
 
-    def _seal(self) -> None:
-        batch, self._open = self._open, Batch()
+    def _batch(self, name: str) -> Batch:
+        """The open batch of an input."""
+        batch = self._open.get(name)
+        if batch is None:
+            batch = self._open[name] = Batch(name)
+        return batch
+
+    def _seal(self, batch: Batch) -> None:
+        del self._open[batch.input]
         batch.seal()
         self._in_flight.append(batch)
         self._bytes += batch.size
@@ -212,7 +228,9 @@ class Shipper:
     def _send(self, batch: Batch) -> None:
         assert self._producer is not None, "only over a connection"
         try:
-            batch.receipt = self._producer.send(self._topic, value=batch.value, headers=SCHEMA_HEADERS)
+            batch.receipt = self._producer.send(
+                self._topic, key=batch.input.encode(), value=batch.value, headers=SCHEMA_HEADERS
+            )
         except KafkaError as error:
             batch.receipt = None
             self._failed(error)

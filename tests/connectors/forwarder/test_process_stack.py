@@ -106,7 +106,7 @@ def test_lines_arrive_as_ndjson_batches_with_their_schema_and_a_heartbeat(
     process.stop()
     assert len(reader.events) == 1000
     assert len(reader.records) < 50
-    assert all(record.key is None and dict(record.headers) == {"schema": b"1"} for record in reader.records)
+    assert all(record.key == b"portal" and dict(record.headers) == {"schema": b"1"} for record in reader.records)
     until(lambda: acknowledged(health) == 1000, 60)
     health.consumer.close()
 

@@ -47,6 +47,18 @@ def test_events_travel_together_one_a_line(broker: FakeBroker, shipper: Shipper)
     assert broker.messages("events.kestrel-bank") == [b'{"n":0}\n{"n":1}\n{"n":2}']
 
 
+def test_each_input_has_records_of_its_own_under_its_own_key_so_that_its_order_is_kept(
+    broker: FakeBroker, shipper: Shipper
+) -> None:
+    for number in range(4):
+        shipper.add(b'{"n":%d}' % number, Mark("web" if number % 2 else "ssh", "s", number))
+    shipper.turn(now=True)
+    assert dict(zip(broker.keys, broker.messages("events.kestrel-bank"), strict=True)) == {
+        b"ssh": b'{"n":0}\n{"n":2}',
+        b"web": b'{"n":1}\n{"n":3}',
+    }
+
+
 def test_a_batch_leaves_when_it_is_old_enough(broker: FakeBroker) -> None:
     shipper = Shipper(broker.connect, "t", Quick(), linger_seconds=0)
     shipper.turn()
@@ -147,7 +159,7 @@ def test_a_new_connection_is_used_at_once_and_what_is_under_way_goes_over_it(bro
 
 def test_an_event_counts_as_sent_when_it_leaves_and_once(broker: FakeBroker) -> None:
     sent: list[int] = []
-    shipper = Shipper(broker.connect, "t", Quick(), sent=lambda batch: sent.append(sum(batch.counts.values())))
+    shipper = Shipper(broker.connect, "t", Quick(), sent=lambda batch: sent.append(batch.count))
     broker.away, broker.failures = True, 1
     shipper.add(b"{}", mark(1))
     shipper.turn(now=True)
