@@ -1,8 +1,8 @@
 """The forwarder on this machine: lines of a file to acknowledged events in Kafka, whole process, beside a bare loop.
 
 Starts a Kafka of its own. The bare loop is kafka-python alone: it reads the same file and ships each raw line as a
-record, or as many a record as the forwarder does. `python -m benchmarks.forwarder [lines]`; figures of a shared machine
-are floors.
+record, or as many a record as the forwarder does. Filebeat is measured too where it is on the path.
+`python -m benchmarks.forwarder [lines]`; figures of a shared machine are floors.
 """
 
 from __future__ import annotations
@@ -40,6 +40,30 @@ LINES = int(sys.argv[1]) if len(sys.argv) > 1 else 400_000
 MEMBER = "bench-bank"
 STATE = "state"
 GOALS = {"nginx-access": 20_000, "windows-winlogbeat": 15_000}
+
+
+_FINGERPRINT = {"fingerprint": {"fields": ["log.file.path", "log.offset", "message"], "target_field": "event.id"}}
+_DROP = {"drop_fields": {"fields": ["message", "agent", "input", "log", "host"], "ignore_missing": True}}
+FILEBEAT_PROCESSORS = {
+    "nginx-access": [
+        {
+            "dissect": {
+                "tokenizer": '%{client} - %{user} [%{time}] "%{method} %{target} HTTP/%{http}" %{status} %{bytes} '
+                '"%{referrer}" "%{agent}"',
+                "target_prefix": "web",
+            }
+        },
+        _FINGERPRINT,
+        _DROP,
+    ],
+    "windows-winlogbeat": [
+        {"decode_json_fields": {"fields": ["message"], "target": "windows", "max_depth": 5}},
+        {"fingerprint": {"fields": ["windows.host.name"], "target_field": "host.id"}},
+        {"fingerprint": {"fields": ["windows.winlog.event_data.TargetUserName"], "target_field": "user.hash"}},
+        _FINGERPRINT,
+        _DROP,
+    ],
+}
 
 
 class Run(NamedTuple):
@@ -162,6 +186,54 @@ def shipped_bare(log: Path, connection: KafkaConnection, per_record: int) -> Run
     return Run(time.monotonic() - begun, time.process_time() - cpu)
 
 
+def shipped_by_filebeat(folder: Path, log: Path, mapping: str, connection: KafkaConnection) -> Run | None:
+    """The same log through Filebeat on one core, its processors doing what they can of the mapping; None without it.
+
+    It has no keyed hash: identifiers are fingerprinted with SHA-256 instead.
+    """
+    program = shutil.which("filebeat")
+    if program is None:
+        return None
+    home = folder / "filebeat"
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir()
+    config = home / "filebeat.yml"
+    output = {
+        "hosts": connection.bootstrap_servers,
+        "topic": f"events.{MEMBER}",
+        "version": "2.1.0",
+        "username": connection.username,
+        "password": connection.password(),
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "ssl.certificate_authorities": [str(connection.ca_file)],
+        "required_acks": -1,
+        "compression": "lz4",
+        "bulk_max_size": 2048,
+    }
+    settings = {
+        "max_procs": 1,
+        "filebeat.inputs": [{"type": "log", "paths": [str(log)], "processors": FILEBEAT_PROCESSORS[mapping]}],
+        "output.kafka": output,
+        "path.home": str(home),
+    }
+    config.touch(mode=0o600)
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    registry = home / "data/registry/filebeat/log.json"
+    size = log.stat().st_size
+    begun = time.monotonic()
+    with subprocess.Popen(
+        [program, "run", "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        while not registry.exists() or f'"offset":{size}' not in registry.read_text(encoding="utf-8"):
+            time.sleep(0.05)
+        wall = time.monotonic() - begun
+        memory = resident(process.pid)
+        process.send_signal(signal.SIGTERM)
+        _, _, usage = os.wait4(process.pid, 0)
+        process.returncode = 0
+    return Run(wall, usage.ru_utime + usage.ru_stime, memory)
+
+
 def acknowledged(folder: Path) -> int:
     """Bytes of the log that were brought to safety, as the forwarder's positions say."""
     try:
@@ -184,7 +256,8 @@ def quiet(*_: object) -> None:
 def main() -> None:
     """Measure and print."""
     table = Table(title=f"{LINES:,} lines from a file to acknowledged events (floors: other work shares the machine)")
-    for column in ("log", "events/s", "per CPU second", "goal", "bare loop", "ratio", "bare, batched", "memory"):
+    columns = ("log", "events/s", "per CPU second", "goal", "bare loop", "ratio", "bare, batched", "memory")
+    for column in (*columns, "Filebeat", "per CPU second", "memory"):
         table.add_column(column)
     makers: dict[str, Callable[[random.Random, int], str]] = {
         "nginx-access": nginx_line,
@@ -198,6 +271,12 @@ def main() -> None:
                 file.writelines(make(draw, number) for number in range(LINES))
             run = forwarded(settings.home, log, mapping, connection)
             bare, batched = (shipped_bare(log, connection, count) for count in (1, MAX_BATCH_EVENTS))
+            beat = shipped_by_filebeat(settings.home, log, mapping, connection)
+            beside = (
+                ("-", "-", "-")
+                if beat is None
+                else (f"{LINES / beat.wall:,.0f}", f"{LINES / beat.cpu:,.0f}", f"{beat.memory / 2**20:.0f} MiB")
+            )
             table.add_row(
                 mapping,
                 f"{LINES / run.wall:,.0f}",
@@ -207,9 +286,10 @@ def main() -> None:
                 f"{bare.wall / run.wall:.2f}",
                 f"{LINES / batched.wall:,.0f}",
                 f"{run.memory / 2**20:.0f} MiB",
+                *beside,
             )
             log.unlink()
-    Console().print(table)
+    Console(width=160).print(table)
 
 
 if __name__ == "__main__":
