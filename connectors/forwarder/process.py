@@ -66,10 +66,11 @@ class Forwarder:
         connect: opens a Kafka producer.
 
     Raises:
-        ConfigError: a mapping, key file, address or the state folder is not as it must be.
+        ConfigError: a mapping, key or password file, address or the state folder is not as it must be.
     """
 
     def __init__(self, settings: ForwarderSettings, connect: Callable[[], Producer] | None = None) -> None:
+        _check_password(settings)
         self._settings = settings
         self._connect = connect or (lambda: open_producer(self._settings.kafka, **_PRODUCER_OPTIONS))
         self._fresh: Callable[[], ForwarderSettings] | None = None
@@ -270,11 +271,17 @@ def _checked(settings: ForwarderSettings, before: ForwarderSettings) -> Forwarde
     """A configuration a running forwarder can go over to.
 
     Raises:
-        ConfigError: it is another forwarder's, or a mapping or a key is not as it must be.
+        ConfigError: it is another forwarder's, or a mapping, a key or a password is not as it must be.
     """
     if (settings.member, settings.state_dir) != (before.member, before.state_dir):
         raise ConfigError("member, state_dir", "cannot change while it runs", hint="restart the forwarder")
+    _check_password(settings)
     pseudonyms = load_pseudonyms(settings)
     for one in settings.inputs:
         compile_mapping(settings, one, pseudonyms)
     return settings
+
+
+def _check_password(settings: ForwarderSettings) -> None:
+    if settings.kafka.password_file is not None:
+        settings.kafka.password()

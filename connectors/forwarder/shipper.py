@@ -12,7 +12,7 @@ import structlog
 from kafka.errors import KafkaError
 
 from connectors.patience import Patience
-from schemas.errors import ConnectionError_, JointSocError
+from schemas.errors import JointSocError
 
 log = structlog.get_logger()
 
@@ -99,7 +99,7 @@ class Shipper:
     again when it is time to, so that logs are watched and a new configuration is heard meanwhile.
 
     Args:
-        connect: opens a producer; raises ConnectionError_ while the broker is away.
+        connect: opens a producer; raises a JointSocError while the broker is away or the credentials cannot be read.
         topic: where to.
         patience: how long to pause between tries.
         linger_seconds: a batch leaves at the latest after this time.
@@ -173,9 +173,6 @@ class Shipper:
 
         Args:
             now: send open batches however young they are.
-
-        Raises:
-            ConfigError: a password file cannot be read.
         """
         self._mend()
         latest = time.monotonic() - self._linger
@@ -274,7 +271,7 @@ class Shipper:
             return
         try:
             self._producer = self._connect()
-        except (ConnectionError_, KafkaError) as error:
+        except (JointSocError, KafkaError) as error:  # a password file that is being replaced is waited for too
             self._failed(error)
             self._next_try = time.monotonic() + self._patience.pause()
             return

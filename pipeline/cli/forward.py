@@ -41,6 +41,7 @@ def forward() -> None:
     Example:
       jsoc forward check --config /etc/jointsoc/forwarder.yml
     """
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))  # stdout is for results
 
 
 @forward.command()

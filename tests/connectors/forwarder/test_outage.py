@@ -103,3 +103,10 @@ def test_a_full_disk_ends_the_forwarder_with_a_word_and_the_line_is_kept_for_the
     running.stop()
     (letter,) = map(orjson.loads, bench.letters.read_bytes().splitlines())
     assert letter["reason"] == "not-json"
+
+
+def test_a_password_that_cannot_be_read_is_told_at_the_start(bench: Bench, broker: FakeBroker) -> None:
+    password = bench.folder / "password.secret"
+    password.rename(bench.folder / "elsewhere")
+    with pytest.raises(ConfigError, match="password"):
+        Forwarder(bench.settings(), broker.connect)

@@ -6,6 +6,7 @@ import pytest
 
 from connectors.forwarder.shipper import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_IN_FLIGHT, Batch, Mark, Shipper
 from connectors.patience import Patience
+from schemas.errors import ConfigError
 from tests.connectors.forwarder.fake_broker import FakeBroker
 
 
@@ -132,6 +133,21 @@ def test_a_broker_that_is_away_is_tried_again_and_holds_nobody_up(broker: FakeBr
     broker.away = False
     assert ends(shipper.turn()) == list(range(MAX_IN_FLIGHT))
     assert shipper.last_error == ""
+
+
+def test_a_password_file_that_is_being_replaced_is_waited_for(broker: FakeBroker) -> None:
+    answers: list[Exception] = [ConfigError("kafka.password", "cannot read the secret")]
+
+    def connect() -> FakeBroker:
+        if answers:
+            raise answers.pop()
+        return broker
+
+    shipper = Shipper(connect, "t", Quick())
+    shipper.add(b"{}", mark(1))
+    assert shipper.turn(now=True) == []
+    assert "kafka.password" in shipper.last_error
+    assert ends(shipper.turn()) == [1]
 
 
 def test_between_two_tries_it_pauses(broker: FakeBroker) -> None:
