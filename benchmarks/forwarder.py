@@ -132,9 +132,14 @@ def forwarded(folder: Path, log: Path, mapping: str, connection: KafkaConnection
     """`jsoc forward run` from the file's first line to the last acknowledgement; start-up counts."""
     config = configured(folder, log, mapping, connection)
     size = log.stat().st_size
+    return _until(run_command(config), lambda: acknowledged(folder) >= size)
+
+
+def _until(command: list[str], is_done: Callable[[], bool]) -> Run:
+    """Run a shipper until all is acknowledged; then end it."""
     begun = time.monotonic()
-    with subprocess.Popen(run_command(config), stderr=subprocess.DEVNULL) as process:
-        while acknowledged(folder) < size:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not is_done():
             time.sleep(0.05)
         wall = time.monotonic() - begun
         memory = resident(process.pid)
@@ -219,19 +224,11 @@ def shipped_by_filebeat(folder: Path, log: Path, mapping: str, connection: Kafka
     config.touch(mode=0o600)
     config.write_text(yaml.safe_dump(settings), encoding="utf-8")
     registry = home / "data/registry/filebeat/log.json"
-    size = log.stat().st_size
-    begun = time.monotonic()
-    with subprocess.Popen(
-        [program, "run", "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        while not registry.exists() or f'"offset":{size}' not in registry.read_text(encoding="utf-8"):
-            time.sleep(0.05)
-        wall = time.monotonic() - begun
-        memory = resident(process.pid)
-        process.send_signal(signal.SIGTERM)
-        _, _, usage = os.wait4(process.pid, 0)
-        process.returncode = 0
-    return Run(wall, usage.ru_utime + usage.ru_stime, memory)
+    mark = f'"offset":{log.stat().st_size}'
+    return _until(
+        [program, "run", "-c", str(config)],
+        lambda: registry.exists() and mark in registry.read_text(encoding="utf-8"),
+    )
 
 
 def acknowledged(folder: Path) -> int:
