@@ -39,7 +39,7 @@ _PRODUCER_OPTIONS: Final = {
     "delivery_timeout_ms": 30_000,
     "request_timeout_ms": 10_000,
     "max_block_ms": 5_000,
-    "bootstrap_timeout_ms": 5_000,
+    "bootstrap_timeout_ms": 10_000,
 }
 
 
