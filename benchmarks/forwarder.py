@@ -1,8 +1,8 @@
 """The forwarder on this machine: lines of a file to acknowledged events in Kafka, whole process, beside a bare loop.
 
 Starts a Kafka of its own. The bare loop is kafka-python alone: it reads the same file and ships each raw line as a
-record, or as many a record as the forwarder does. `python -m benchmarks.forwarder [lines]`; figures of a shared machine
-are floors.
+record, or as many a record as the forwarder does. Filebeat is measured too where it is on the path.
+`python -m benchmarks.forwarder [lines]`; figures of a shared machine are floors.
 """
 
 from __future__ import annotations
@@ -38,7 +38,32 @@ from schemas.member import Member
 
 LINES = int(sys.argv[1]) if len(sys.argv) > 1 else 400_000
 MEMBER = "bench-bank"
+STATE = "state"
 GOALS = {"nginx-access": 20_000, "windows-winlogbeat": 15_000}
+
+
+_FINGERPRINT = {"fingerprint": {"fields": ["log.file.path", "log.offset", "message"], "target_field": "event.id"}}
+_DROP = {"drop_fields": {"fields": ["message", "agent", "input", "log", "host"], "ignore_missing": True}}
+FILEBEAT_PROCESSORS = {
+    "nginx-access": [
+        {
+            "dissect": {
+                "tokenizer": '%{client} - %{user} [%{time}] "%{method} %{target} HTTP/%{http}" %{status} %{bytes} '
+                '"%{referrer}" "%{agent}"',
+                "target_prefix": "web",
+            }
+        },
+        _FINGERPRINT,
+        _DROP,
+    ],
+    "windows-winlogbeat": [
+        {"decode_json_fields": {"fields": ["message"], "target": "windows", "max_depth": 5}},
+        {"fingerprint": {"fields": ["windows.host.name"], "target_field": "host.id"}},
+        {"fingerprint": {"fields": ["windows.winlog.event_data.TargetUserName"], "target_field": "user.hash"}},
+        _FINGERPRINT,
+        _DROP,
+    ],
+}
 
 
 class Run(NamedTuple):
@@ -56,11 +81,11 @@ def broker() -> Iterator[tuple[StackSettings, KafkaConnection]]:
     """A Kafka of its own, with one member; removed afterwards."""
     settings = replace(load_stack_settings(), home=project_root() / ".jointsoc" / "bench-forwarder", port_base=28400)
     try:
-        add_members(settings, [Member(id=MEMBER, name=MEMBER)], _quiet)
-        up(settings, _quiet, only=frozenset({"kafka", TOPICS_STEP}))
+        add_members(settings, [Member(id=MEMBER, name=MEMBER)], quiet)
+        up(settings, quiet, only=frozenset({"kafka", TOPICS_STEP}))
         yield settings, kafka_connection(settings, MEMBER)
     finally:
-        down(settings, _quiet, wipe=True)
+        down(settings, quiet, wipe=True)
         shutil.rmtree(settings.home, ignore_errors=True)
 
 
@@ -105,8 +130,28 @@ def windows_line(draw: random.Random, number: int) -> str:
 
 def forwarded(folder: Path, log: Path, mapping: str, connection: KafkaConnection) -> Run:
     """`jsoc forward run` from the file's first line to the last acknowledgement; start-up counts."""
-    state = folder / f"state-{mapping}"
-    shutil.rmtree(state, ignore_errors=True)
+    config = configured(folder, log, mapping, connection)
+    size = log.stat().st_size
+    return _until(run_command(config), lambda: acknowledged(folder) >= size)
+
+
+def _until(command: list[str], is_done: Callable[[], bool]) -> Run:
+    """Run a shipper until all is acknowledged; then end it."""
+    begun = time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not is_done():
+            time.sleep(0.05)
+        wall = time.monotonic() - begun
+        memory = resident(process.pid)
+        process.send_signal(signal.SIGTERM)
+        _, _, usage = os.wait4(process.pid, 0)
+        process.returncode = 0
+    return Run(wall, usage.ru_utime + usage.ru_stime, memory)
+
+
+def configured(folder: Path, log: Path, mapping: str, connection: KafkaConnection) -> Path:
+    """A forwarder's configuration and keys; its state, from before, is gone."""
+    shutil.rmtree(folder / STATE, ignore_errors=True)
     for name in ("institution", "federation"):
         key = folder / f"{name}.key"
         key.touch(mode=0o600)
@@ -115,23 +160,17 @@ def forwarded(folder: Path, log: Path, mapping: str, connection: KafkaConnection
     settings = {
         "member": MEMBER,
         "kafka": connection.model_dump(mode="json"),
-        "state_dir": str(state),
+        "state_dir": str(folder / STATE),
         "keys": {"institution": str(folder / "institution.key"), "federation": str(folder / "federation.key")},
         "inputs": [{"name": "log", "path": str(log), "mapping": mapping}],
     }
     config.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    size = log.stat().st_size
-    begun = time.monotonic()
-    command = [sys.executable, "-m", "pipeline.cli", "forward", "run", "--config", str(config)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        while _acknowledged(state) < size:
-            time.sleep(0.05)
-        wall = time.monotonic() - begun
-        memory = _resident(process.pid)
-        process.send_signal(signal.SIGTERM)
-        _, _, usage = os.wait4(process.pid, 0)
-        process.returncode = 0
-    return Run(wall, usage.ru_utime + usage.ru_stime, memory)
+    return config
+
+
+def run_command(config: Path) -> list[str]:
+    """The forwarder's command line."""
+    return [sys.executable, "-m", "pipeline.cli", "forward", "run", "--config", str(config)]
 
 
 def shipped_bare(log: Path, connection: KafkaConnection, per_record: int) -> Run:
@@ -152,27 +191,71 @@ def shipped_bare(log: Path, connection: KafkaConnection, per_record: int) -> Run
     return Run(time.monotonic() - begun, time.process_time() - cpu)
 
 
-def _acknowledged(state: Path) -> int:
+def shipped_by_filebeat(folder: Path, log: Path, mapping: str, connection: KafkaConnection) -> Run | None:
+    """The same log through Filebeat on one core, its processors doing what they can of the mapping; None without it.
+
+    It has no keyed hash: identifiers are fingerprinted with SHA-256 instead.
+    """
+    program = shutil.which("filebeat")
+    if program is None:
+        return None
+    home = folder / "filebeat"
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir()
+    config = home / "filebeat.yml"
+    output = {
+        "hosts": connection.bootstrap_servers,
+        "topic": f"events.{MEMBER}",
+        "version": "2.1.0",
+        "username": connection.username,
+        "password": connection.password(),
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "ssl.certificate_authorities": [str(connection.ca_file)],
+        "required_acks": -1,
+        "compression": "lz4",
+        "bulk_max_size": 2048,
+    }
+    settings = {
+        "max_procs": 1,
+        "filebeat.inputs": [{"type": "log", "paths": [str(log)], "processors": FILEBEAT_PROCESSORS[mapping]}],
+        "output.kafka": output,
+        "path.home": str(home),
+    }
+    config.touch(mode=0o600)
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    registry = home / "data/registry/filebeat/log.json"
+    mark = f'"offset":{log.stat().st_size}'
+    return _until(
+        [program, "run", "-c", str(config)],
+        lambda: registry.exists() and mark in registry.read_text(encoding="utf-8"),
+    )
+
+
+def acknowledged(folder: Path) -> int:
+    """Bytes of the log that were brought to safety, as the forwarder's positions say."""
     try:
-        inputs = orjson.loads((state / "positions.json").read_bytes())["inputs"]
+        inputs = orjson.loads((folder / STATE / "positions.json").read_bytes())["inputs"]
         return sum(one["offset"] for one in inputs["log"])
     except (OSError, ValueError, KeyError):
         return 0
 
 
-def _resident(pid: int) -> int:
+def resident(pid: int) -> int:
+    """Bytes of memory a process had at most."""
     text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     return int(text.split("VmHWM:")[1].split()[0]) * 1024
 
 
-def _quiet(*_: object) -> None:
+def quiet(*_: object) -> None:
     """The stack's progress is not wanted here."""
 
 
 def main() -> None:
     """Measure and print."""
     table = Table(title=f"{LINES:,} lines from a file to acknowledged events (floors: other work shares the machine)")
-    for column in ("log", "events/s", "per CPU second", "goal", "bare loop", "ratio", "bare, batched", "memory"):
+    # Ratios are of CPU seconds: wall time depends on who else is at work.
+    columns = ("log", "events/s", "per CPU second", "goal", "bare, per CPU s", "ratio", "bare, batched", "memory")
+    for column in (*columns, "Filebeat", "per CPU s", "memory"):
         table.add_column(column)
     makers: dict[str, Callable[[random.Random, int], str]] = {
         "nginx-access": nginx_line,
@@ -186,18 +269,25 @@ def main() -> None:
                 file.writelines(make(draw, number) for number in range(LINES))
             run = forwarded(settings.home, log, mapping, connection)
             bare, batched = (shipped_bare(log, connection, count) for count in (1, MAX_BATCH_EVENTS))
+            beat = shipped_by_filebeat(settings.home, log, mapping, connection)
+            beside = (
+                ("-", "-", "-")
+                if beat is None
+                else (f"{LINES / beat.wall:,.0f}", f"{LINES / beat.cpu:,.0f}", f"{beat.memory / 2**20:.0f} MiB")
+            )
             table.add_row(
                 mapping,
                 f"{LINES / run.wall:,.0f}",
                 f"{LINES / run.cpu:,.0f}",
                 f"{GOALS[mapping]:,}",
-                f"{LINES / bare.wall:,.0f}",
-                f"{bare.wall / run.wall:.2f}",
-                f"{LINES / batched.wall:,.0f}",
+                f"{LINES / bare.cpu:,.0f}",
+                f"{bare.cpu / run.cpu:.2f}",
+                f"{LINES / batched.cpu:,.0f}",
                 f"{run.memory / 2**20:.0f} MiB",
+                *beside,
             )
             log.unlink()
-    Console().print(table)
+    Console(width=160).print(table)
 
 
 if __name__ == "__main__":

@@ -77,9 +77,10 @@ def open_admin(connection: KafkaConnection) -> KafkaAdminClient:
 def _connected(connection: KafkaConnection, make: Any) -> Any:
     try:
         return make()
-    except KafkaError as error:
+    except (KafkaError, OSError) as error:  # an OSError: a certificate file that is not there or holds none
+        told = type(error).__name__ if isinstance(error, KafkaError) else f"{type(error).__name__}: {error}"
         raise ConnectionError_(
             f"kafka {','.join(connection.bootstrap_servers)}",
-            f"cannot connect as {connection.username or 'the certificate says'} ({type(error).__name__})",
+            f"cannot connect as {connection.username or 'the certificate says'} ({told})",
             hint="check that the broker runs (jsoc status), the address, the password file and the CA file",
         ) from error

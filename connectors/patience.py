@@ -40,9 +40,13 @@ class Patience:
         Raises:
             Stopped: told to stop before or while waiting.
         """
-        longest = min(FIRST_SECONDS * 2.0 ** min(self.tries, 10), LONGEST_SECONDS)
-        if self._stop.wait(max(at_least, longest * random.uniform(0.5, 1.0))):  # noqa: S311 - jitter, not a secret
+        if self._stop.wait(max(at_least, self.pause())):
             raise Stopped
+
+    def pause(self) -> float:
+        """Seconds before the next try, for who does not want to sleep."""
+        longest = min(FIRST_SECONDS * 2.0 ** min(self.tries, 10), LONGEST_SECONDS)
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
 
     def over(self) -> bool:
         """Note a success; True if there were failures before it."""

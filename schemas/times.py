@@ -14,7 +14,9 @@ def to_rfc3339(milliseconds: int) -> str:
     >>> to_rfc3339(1_700_000_000_123)
     '2023-11-14T22:13:20.123Z'
     """
-    return (_EPOCH + timedelta(milliseconds=milliseconds)).isoformat(timespec="milliseconds")[:-6] + "Z"
+    day, rest = divmod(milliseconds, _DAY_MS)
+    clock = (rest // 3_600_000, rest // 60_000 % 60, rest // 1000 % 60, rest % 1000)
+    return "%sT%02d:%02d:%02d.%03dZ" % (_date(day), *clock)  # noqa: UP031 - written for each event: twice as quick
 
 
 def from_rfc3339(text: str) -> int:
@@ -52,3 +54,10 @@ def now_ms() -> int:
 
 _USUAL_LENGTH: Final = len("2023-11-14T22:13:20.123Z")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_MS = 86_400_000
+
+
+@lru_cache(maxsize=256)  # neighbouring events share their day
+def _date(day: int) -> str:
+    """The date so many days after 1 January 1970."""
+    return (_EPOCH + timedelta(days=day)).date().isoformat()

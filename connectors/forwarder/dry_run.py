@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from glob import glob
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -38,13 +39,13 @@ class Trial:
     stays: tuple[str, ...] = ()
     """Fields the line has and the mapping does not use."""
     is_sample: bool = False
-    """Whether the line is one of the mapping's samples: the input has no log to look at."""
+    """Whether the line is one of the mapping's samples: the input has no log to look at yet."""
 
 
 def try_lines(settings: ForwarderSettings, limit: int) -> Iterator[Trial]:
     """What would become of the newest lines of every input; nothing is sent, and no position moves.
 
-    An input that waits for senders has no lines yet: it shows its mapping's samples.
+    An input that waits for senders, or for a log that is not there yet, shows its mapping's samples.
 
     Args:
         settings: the configuration.
@@ -87,9 +88,9 @@ def newest_lines(path: Path, limit: int) -> list[Line]:
 
 
 def _lines_of(one: InputSettings, file: MappingFile, limit: int) -> tuple[list[Line], bool]:
-    if isinstance(one, FileInput) and not one.is_glob:
+    if isinstance(one, FileInput) and not one.is_glob and one.path.exists():
         return newest_lines(one.path, limit), False
-    if isinstance(one, FileInput | BackfillInput):
+    if isinstance(one, FileInput | BackfillInput) and glob(str(one.path)):  # noqa: PTH207 - Path.glob takes no absolute
         return list(islice(_first_lines(Backfill(one.path)), limit)), False
     samples = [sample.line.encode() for sample in file.document.samples][:limit]
     return [Line(raw, "sample", number, number + 1) for number, raw in enumerate(samples)], True

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-import orjson
+from msgspec.json import Encoder
 
 from connectors.mapping.compiled import CompiledMapping, Dropped, Fields, Refused
 from connectors.sources.line import Line
@@ -14,6 +14,8 @@ from schemas.alert import ECS_VERSION
 MAX_EVENT_BYTES: Final = 512 * 1024
 """Far below what brokers accept by default (1 MB) and what the centre accepts (1 MiB)."""
 
+_encode: Final = Encoder().encode
+"""Not orjson's: that takes a kilobyte for each event and gives most of it back, which here costs ten times the work."""
 _RELATED: Final = (
     ("related.ip", ("source.ip", "destination.ip")),
     ("related.hash", ("file.hash.sha256", "file.hash.sha1", "file.hash.md5", "process.hash.sha256")),
@@ -53,7 +55,7 @@ class Normaliser:
             return Refused("defect", f"{type(error).__name__}: {error}"[:200])
         if not isinstance(outcome, dict):
             return outcome
-        payload = orjson.dumps(self._complete(outcome, line))
+        payload = _encode(self._complete(outcome, line))
         if len(payload) > MAX_EVENT_BYTES:
             return Refused("too-large", f"an event of {len(payload)} bytes; at most {MAX_EVENT_BYTES}")
         return Ready(payload)
@@ -74,15 +76,19 @@ class Normaliser:
     def _event_id(self, line: Line) -> str:
         """The same however often the line is read; another for the same text at another place."""
         digest = self._id_base.copy()
-        digest.update(b"%s:%d\0" % (line.stream.encode(), line.start))
-        digest.update(line.raw)
+        digest.update(b"%s:%d\0%s" % (line.stream.encode(), line.start, line.raw))
         return digest.hexdigest()
 
 
 def _add_related(event: Fields) -> None:
     """All values of a kind in one field: what an analyst pivots on."""
     for target, names in _RELATED:
-        values = [event[name] for name in names if name in event]
-        if values:
-            flat = [one for value in values for one in (value if type(value) is list else (value,))]
-            event[target] = flat if len(flat) == 1 else list(dict.fromkeys(flat))
+        related: list[Any] = []
+        for name in names:
+            value = event.get(name)
+            if type(value) is list:
+                related += value
+            elif value is not None:
+                related.append(value)
+        if related:
+            event[target] = related if len(related) == 1 else list(dict.fromkeys(related))

@@ -20,7 +20,7 @@ from connectors.forwarder.settings import ForwarderSettings
 from connectors.forwarder.shipper import Batch, Mark, Producer, Shipper
 from connectors.kafka import open_producer
 from connectors.mapping.compiled import Dropped
-from connectors.patience import Patience, Stopped
+from connectors.patience import Patience
 from connectors.sources.line import Line
 from schemas.errors import ConfigError
 from schemas.health import health_topic
@@ -30,6 +30,8 @@ log = structlog.get_logger()
 
 SAVE_SECONDS: Final = 0.5
 FULL_WAIT_SECONDS: Final = 0.02
+LOOK_SECONDS: Final = 0.5
+"""So often logs are looked at that are not read while the broker is away."""
 FLUSH_SECONDS: Final = 10.0
 """So long a forwarder that is told to stop waits for the broker; what is not acknowledged then is sent next time."""
 _PRODUCER_OPTIONS: Final = {
@@ -37,7 +39,7 @@ _PRODUCER_OPTIONS: Final = {
     "delivery_timeout_ms": 30_000,
     "request_timeout_ms": 10_000,
     "max_block_ms": 5_000,
-    "bootstrap_timeout_ms": 5_000,
+    "bootstrap_timeout_ms": 10_000,
 }
 
 
@@ -64,10 +66,11 @@ class Forwarder:
         connect: opens a Kafka producer.
 
     Raises:
-        ConfigError: a mapping, key file, address or the state folder is not as it must be.
+        ConfigError: a mapping, key or password file, address or the state folder is not as it must be.
     """
 
     def __init__(self, settings: ForwarderSettings, connect: Callable[[], Producer] | None = None) -> None:
+        _check_password(settings)
         self._settings = settings
         self._connect = connect or (lambda: open_producer(self._settings.kafka, **_PRODUCER_OPTIONS))
         self._fresh: Callable[[], ForwarderSettings] | None = None
@@ -103,7 +106,7 @@ class Forwarder:
         """Forward until told to stop, or until every source has ended; then flush and save.
 
         Raises:
-            OSError: the disk of `state_dir` is full or gone.
+            ConfigError: the disk of `state_dir` is full or gone.
         """
         shipper = Shipper(
             self._connect,
@@ -115,21 +118,21 @@ class Forwarder:
         policy = self._pulse.policy
         log.info("forwarder.started", member=self._settings.member, inputs=list(self._inputs), policy=policy)
         try:
-            shipper.connect()
             self._loop(shipper, stop)
             self._flush(shipper)
             self._send_heartbeat(shipper)
-        except Stopped:
-            log.info("forwarder.stopped_while_waiting", unacknowledged_bytes=shipper.waiting_bytes)
-        finally:
             self._save()
+        except OSError as error:  # what was acknowledged since the last time it was saved comes again
+            log.error("forwarder.failed", why=f"{type(error).__name__}: {error}")  # noqa: TRY400
+            raise _unusable(self._settings, error) from error
+        finally:
             shipper.close()
             counts = {name: one.counters.read for name, one in self._inputs.items()}
             self._close()
-        log.info("forwarder.stopped", **counts)
+        log.info("forwarder.stopped", unacknowledged_bytes=shipper.waiting_bytes, **counts)
 
     def _loop(self, shipper: Shipper, stop: threading.Event) -> None:
-        save, beat = _Due(SAVE_SECONDS), _Due(self._settings.heartbeat_seconds)
+        save, beat, look = _Due(SAVE_SECONDS), _Due(self._settings.heartbeat_seconds), _Due(LOOK_SECONDS)
         while not stop.is_set():
             quiet = True
             for one in self._inputs.values():
@@ -146,9 +149,16 @@ class Forwarder:
             if all(one.source.ended for one in self._inputs.values()):
                 return
             if shipper.full:
+                if look.now():
+                    self._look()
                 stop.wait(FULL_WAIT_SECONDS)
             elif quiet:
                 stop.wait(self._settings.poll_seconds)
+
+    def _look(self) -> None:
+        """Hold on to logs that are rotated while nothing is read."""
+        for one in self._inputs.values():
+            one.source.look()
 
     def _forward(self, one: Input, shipper: Shipper) -> bool:
         """Read some lines of an input and pass on what they become; whether there were any."""
@@ -176,24 +186,22 @@ class Forwarder:
         shipper.pass_by(mark)
 
     def _count_sent(self, batch: Batch) -> None:
-        for name, count in batch.counts.items():
-            if name in self._inputs:
-                self._inputs[name].counters.sent += count
+        if batch.input in self._inputs:  # a new configuration may have taken it away
+            self._inputs[batch.input].counters.sent += batch.count
 
     def _acknowledge(self, batches: list[Batch]) -> None:
         for batch in batches:
-            for mark in batch.marks.values():
-                if mark.input in self._inputs:  # a new configuration may have taken it away
-                    self._inputs[mark.input].source.acknowledge(mark.stream, mark.end)
-            for name, count in batch.counts.items():
-                if name in self._inputs:
-                    self._inputs[name].counters.acknowledged += count
+            one = self._inputs.get(batch.input)
+            if one is not None:
+                for mark in batch.marks.values():
+                    one.source.acknowledge(mark.stream, mark.end)
+                one.counters.acknowledged += batch.count
 
     def _flush(self, shipper: Shipper) -> None:
-        """Bring what was read to the broker, for a while."""
+        """Bring what was read to the broker, for a while, if it is there."""
         deadline = time.monotonic() + FLUSH_SECONDS
         self._acknowledge(shipper.turn(now=True))
-        while not shipper.idle and time.monotonic() < deadline:
+        while not shipper.idle and shipper.connected and time.monotonic() < deadline:
             time.sleep(FULL_WAIT_SECONDS)
             self._acknowledge(shipper.turn(now=True))
 
@@ -248,7 +256,10 @@ class Forwarder:
             self._metrics.close()
         for one in self._inputs.values():
             one.source.close()
-        self._letters.close()
+        try:
+            self._letters.close()
+        except OSError as error:  # their lines' positions were not saved either: they come again
+            log.error("forwarder.letters_unsaved", why=f"{type(error).__name__}: {error}")  # noqa: TRY400
         self._positions.close()
 
 
@@ -260,11 +271,17 @@ def _checked(settings: ForwarderSettings, before: ForwarderSettings) -> Forwarde
     """A configuration a running forwarder can go over to.
 
     Raises:
-        ConfigError: it is another forwarder's, or a mapping or a key is not as it must be.
+        ConfigError: it is another forwarder's, or a mapping, a key or a password is not as it must be.
     """
     if (settings.member, settings.state_dir) != (before.member, before.state_dir):
         raise ConfigError("member, state_dir", "cannot change while it runs", hint="restart the forwarder")
+    _check_password(settings)
     pseudonyms = load_pseudonyms(settings)
     for one in settings.inputs:
         compile_mapping(settings, one, pseudonyms)
     return settings
+
+
+def _check_password(settings: ForwarderSettings) -> None:
+    if settings.kafka.password_file is not None:
+        settings.kafka.password()

@@ -12,7 +12,7 @@ import structlog
 from kafka.errors import KafkaError
 
 from connectors.patience import Patience
-from schemas.errors import ConnectionError_, JointSocError
+from schemas.errors import JointSocError
 
 log = structlog.get_logger()
 
@@ -38,8 +38,10 @@ class Receipt(Protocol):
 class Producer(Protocol):
     """What is needed of a Kafka producer."""
 
-    def send(self, topic: str, *, value: bytes, headers: list[tuple[str, bytes]] | None = None) -> Any:
-        """Take a record; returns its `Receipt`."""
+    def send(
+        self, topic: str, *, value: bytes, key: bytes | None = None, headers: list[tuple[str, bytes]] | None = None
+    ) -> Any:
+        """Take a record; records of one key keep their order. Returns its `Receipt`."""
 
     def close(self, timeout: float | None = None) -> None:
         """Close the connections."""
@@ -55,36 +57,51 @@ class Mark(NamedTuple):
 
 @dataclass
 class Batch:
-    """Events that travel as one record, and the marks reached when they arrive."""
+    """Events of one input that travel as one record, and the marks reached when they arrive."""
 
+    input: str
     lines: list[bytes] = field(default_factory=list)
+    """Until it is sealed."""
+    value: bytes = b""
+    """The record, once it is sealed; empty where no line is sent."""
     size: int = 0
-    marks: dict[tuple[str, str], Mark] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-    """Input -> its events in the batch."""
+    marks: dict[str, Mark] = field(default_factory=dict)
+    """By stream: the last of it."""
+    count: int = 0
+    """Events."""
     begun: float = field(default_factory=time.monotonic)
     receipt: Receipt | None = None
+    has_left: bool = False
 
     @property
     def lost(self) -> bool:
         """Whether it has to be sent again."""
-        return bool(self.lines) and (self.receipt is None or self.receipt.exception is not None)
+        return bool(self.value) and (self.receipt is None or self.receipt.exception is not None)
 
     def reach(self, mark: Mark) -> None:
         """Note a mark; the later one of a stream replaces the earlier."""
-        self.marks[mark.input, mark.stream] = mark
+        self.marks[mark.stream] = mark
+
+    def seal(self) -> None:
+        """Make a record of the lines."""
+        self.count = len(self.lines)
+        self.value = b"\n".join(self.lines)
+        self.lines.clear()
 
 
 class Shipper:
-    """Sends events to one topic in the order they were added.
+    """Sends events to one topic; those of one input arrive in the order they were added.
 
-    A batch that fails is sent again, with all that follow it, over a new connection, as often as it takes: events
-    carry ids, so what arrives twice counts once.
+    Each record holds events of one input and has its name as key, so all of them go to the same partition.
+
+    A batch that fails is sent again, with all that were not acknowledged, over a new connection, as often as it takes:
+    events carry ids, so what arrives twice counts once. Nothing here waits for a broker that is away: `turn` tries
+    again when it is time to, so that logs are watched and a new configuration is heard meanwhile.
 
     Args:
-        connect: opens a producer; raises ConnectionError_ while the broker is away.
+        connect: opens a producer; raises a JointSocError while the broker is away or the credentials cannot be read.
         topic: where to.
-        patience: waits between tries; raises Stopped when the process must end.
+        patience: how long to pause between tries.
         linger_seconds: a batch leaves at the latest after this time.
         sent: called with a batch when it leaves for the first time.
     """
@@ -104,11 +121,20 @@ class Shipper:
         self._linger = linger_seconds
         self._sent = sent
         self._producer: Producer | None = None
-        self._open = Batch()
+        self._giving_up = False
+        """Whether the connection is of no use any more, and only its records' fates are waited for."""
+        self._next_try = 0.0
+        self._open: dict[str, Batch] = {}
+        """By input."""
         self._in_flight: deque[Batch] = deque()
         self._bytes = 0
         self.last_error = ""
         """The last failure; empty again once something was acknowledged."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection that is not known to have failed."""
+        return self._producer is not None and not self._giving_up
 
     @property
     def full(self) -> bool:
@@ -118,55 +144,40 @@ class Shipper:
     @property
     def idle(self) -> bool:
         """Whether everything added has been acknowledged."""
-        return not self._in_flight and not self._open.marks
+        return not self._in_flight and not self._open
 
     @property
     def waiting_bytes(self) -> int:
         """Bytes that are not acknowledged yet."""
-        return self._bytes + self._open.size
-
-    def connect(self) -> None:
-        """Open the connection; waits as long as it takes.
-
-        Raises:
-            Stopped: the process must end.
-            ConfigError: a password file cannot be read.
-        """
-        while self._producer is None:
-            try:
-                self._producer = self._connect()
-            except (ConnectionError_, KafkaError) as error:
-                self._failed(error)
-                self._patience.wait()
+        return self._bytes + sum(batch.size for batch in self._open.values())
 
     def add(self, event: bytes, mark: Mark) -> None:
         """Take one event: a line of JSON without a line end."""
         size = len(event) + 1
-        if self._open.lines and self._open.size + size > MAX_BATCH_BYTES:
-            self._seal()
-        batch = self._open
+        batch = self._batch(mark.input)
+        if batch.lines and batch.size + size > MAX_BATCH_BYTES:
+            self._seal(batch)
+            batch = self._batch(mark.input)
         batch.lines.append(event)
         batch.size += size
         batch.reach(mark)
-        batch.counts[mark.input] = batch.counts.get(mark.input, 0) + 1
         if len(batch.lines) >= MAX_BATCH_EVENTS or batch.size >= MAX_BATCH_BYTES:
-            self._seal()
+            self._seal(batch)
 
     def pass_by(self, mark: Mark) -> None:
         """Note a line that is not sent: its place is safe once all before it is."""
-        self._open.reach(mark)
+        self._batch(mark.input).reach(mark)
 
     def turn(self, *, now: bool = False) -> list[Batch]:
         """Send what is due; returns the batches that were acknowledged since, in order.
 
         Args:
-            now: send the open batch however young it is.
-
-        Raises:
-            Stopped: the process must end, and the broker is away.
+            now: send open batches however young they are.
         """
-        if self._open.marks and (now or time.monotonic() - self._open.begun >= self._linger):
-            self._seal()
+        self._mend()
+        latest = time.monotonic() - self._linger
+        for batch in [one for one in self._open.values() if now or one.begun <= latest]:
+            self._seal(batch)
         return self._collect()
 
     def send_aside(self, topic: str, value: bytes, arrived: Callable[[Any], None] = lambda _: None) -> None:
@@ -187,49 +198,57 @@ class Shipper:
             log.warning("shipper.heartbeat_lost", error=type(error).__name__)
 
     def use(self, connect: Callable[[], Producer]) -> None:
-        """Go on over another connection; what is not acknowledged is sent again over it.
-
-        Raises:
-            Stopped: the process must end, and the broker is away.
-        """
+        """Go on over another connection; what is not acknowledged is sent again over it."""
         self._connect = connect
-        self._recover()
+        self._giving_up = True
+        self._patience.over()
 
     def close(self) -> None:
         """Close the connection; what is not acknowledged stays so."""
         self._disconnect(timeout=5)
 
-    def _seal(self) -> None:
-        batch, self._open = self._open, Batch()
+    def _batch(self, name: str) -> Batch:
+        """The open batch of an input."""
+        batch = self._open.get(name)
+        if batch is None:
+            batch = self._open[name] = Batch(name)
+        return batch
+
+    def _seal(self, batch: Batch) -> None:
+        del self._open[batch.input]
+        batch.seal()
         self._in_flight.append(batch)
         self._bytes += batch.size
-        if batch.lines:
-            self._sent(batch)
-            if not self._send(batch):
-                self._recover()
+        if batch.value and self.connected:
+            self._send(batch)
 
-    def _send(self, batch: Batch) -> bool:
-        assert self._producer is not None, "connect() comes first"
+    def _send(self, batch: Batch) -> None:
+        assert self._producer is not None, "only over a connection"
         try:
-            value = b"\n".join(batch.lines)
-            batch.receipt = self._producer.send(self._topic, value=value, headers=SCHEMA_HEADERS)
+            batch.receipt = self._producer.send(
+                self._topic, key=batch.input.encode(), value=batch.value, headers=SCHEMA_HEADERS
+            )
         except KafkaError as error:
             batch.receipt = None
             self._failed(error)
-            return False
-        return True
+            self._giving_up = True
+            return
+        if not batch.has_left:
+            batch.has_left = True
+            self._sent(batch)
 
     def _collect(self) -> list[Batch]:
         done: list[Batch] = []
         while self._in_flight:
             batch = self._in_flight[0]
-            if batch.lines:
+            if batch.value:
                 receipt = batch.receipt
                 if receipt is None or not receipt.is_done:
                     break
                 if receipt.exception is not None:
-                    self._failed(receipt.exception)
-                    self._recover()
+                    if not self._giving_up:
+                        self._failed(receipt.exception)
+                        self._giving_up = True
                     break
                 self._succeeded()
             self._in_flight.popleft()
@@ -237,17 +256,28 @@ class Shipper:
             done.append(batch)
         return done
 
-    def _recover(self) -> None:
-        """A new connection, and everything that failed once more, in order."""
-        while True:
+    def _mend(self) -> None:
+        """Without a connection, or with one that has failed: a new one when it is time, and all that is lost again."""
+        if self._giving_up:
             # The old producer gives each of its records up by itself; closed before, it would go on in the background.
-            while any(batch.receipt is not None and not batch.receipt.is_done for batch in self._in_flight):
-                self._patience.wait()
-            self._disconnect(timeout=0)
-            self._patience.wait()
-            self.connect()
-            if all(self._send(batch) for batch in self._in_flight if batch.lost):
+            if any(batch.receipt is not None and not batch.receipt.is_done for batch in self._in_flight):
                 return
+            self._disconnect(timeout=0)
+            for batch in self._in_flight:
+                batch.receipt = None if batch.lost else batch.receipt
+            self._giving_up = False
+            self._next_try = time.monotonic() + self._patience.pause()
+        if self._producer is not None or time.monotonic() < self._next_try:
+            return
+        try:
+            self._producer = self._connect()
+        except (JointSocError, KafkaError) as error:  # a password file that is being replaced is waited for too
+            self._failed(error)
+            self._next_try = time.monotonic() + self._patience.pause()
+            return
+        for batch in self._in_flight:
+            if batch.lost and self.connected:
+                self._send(batch)
 
     def _disconnect(self, timeout: float) -> None:
         producer, self._producer = self._producer, None

@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 
 from connectors.forwarder.settings import INTERNAL_NETWORKS, Network
 from connectors.located_yaml import Place
-from connectors.mapping.conditions import MatchFields, all_of, condition_test
+from connectors.mapping.candidates import candidates, leading_fields
+from connectors.mapping.conditions import MatchFields, Test, all_of, condition_test
 from connectors.mapping.convert import Convert, account, conversion, plain
 from connectors.mapping.document import (
     Condition,
@@ -23,6 +24,7 @@ from connectors.mapping.document import (
     Rule,
 )
 from connectors.mapping.find import Find, first_of
+from connectors.mapping.memo import remembering
 from connectors.mapping.moments import ReadTime, time_reader
 from connectors.mapping.parse import Parsed, Skipped, Unparsed, line_parser
 from connectors.mapping.patterns import Pattern
@@ -76,6 +78,7 @@ class _Move(NamedTuple):
 
 
 class _Rule(NamedTuple):
+    tests: dict[str, Test]
     match: MatchFields
     drop: Dropped | None
     constants: Fields
@@ -103,6 +106,10 @@ class CompiledMapping:
             (self._finder((time.source,)), time_reader(time.format, around.zone, around.now)) for time in document.time
         ]
         self._rules = tuple(self._compile_rule(number, rule) for number, rule in enumerate(document.rules))
+        self._candidates = candidates(
+            {key: self._finder((key,)) for key in leading_fields(document.rules)},
+            [(rule.tests, rule) for rule in self._rules],
+        )
         self._check_sources()
 
     def apply(self, raw: bytes) -> Outcome:
@@ -145,28 +152,26 @@ class CompiledMapping:
             return Refused(unparsed.reason, unparsed.detail), None
         except Skipped as skipped:
             return Dropped(skipped.reason), None
-        for rule in self._rules:
+        for rule in self._candidates(data):
             matched = rule.match(data)
             if matched is not None:
                 return (rule.drop if rule.drop is not None else self._event(rule, matched)), rule
         return Refused("no-rule", "no rule of the mapping matches"), None
 
     def _event(self, rule: _Rule, data: Parsed) -> Outcome:
-        event: Fields = {"@timestamp": ""}  # first, as people look for it first
+        event = rule.constants.copy()
         target = "@timestamp"
         cut: list[str] = []
         try:
             event["@timestamp"] = to_rfc3339(self._time(data))
-            event |= rule.constants
-            for move in rule.moves:
-                target = move.target
-                value = move.find(data)
+            for target, find, convert, may_cut, _ in rule.moves:
+                value = find(data)
                 if value is None:
                     continue
-                if move.cut and type(value) is str and len(value) > MAX_VALUE_CHARS:
+                if may_cut and type(value) is str and len(value) > MAX_VALUE_CHARS:
                     value = value[:MAX_VALUE_CHARS]
                     cut.append(target)
-                made = move.convert(value)
+                made = convert(value)
                 if made is not None:
                     event[target] = made
         except (ValueError, OverflowError) as error:
@@ -186,9 +191,10 @@ class CompiledMapping:
     def _compile_rule(self, number: int, rule: Rule) -> _Rule:
         place = ("rules", number)
         drop = None if rule.drop is None else Dropped(rule.drop)
-        match = self._compile_match((*place, "match"), rule.match)
+        tests = self._compile_tests((*place, "match"), rule.match)
+        match = all_of(tuple((self._finder((key,)), test) for key, test in tests.items()))
         if drop is not None:
-            return _Rule(match, drop, {}, ())
+            return _Rule(tests, match, drop, {}, ())
         constants: Fields = {}
         moves: dict[str, _Move] = {}
         for prefix, content in (((), self.document), (place, rule)):  # what a rule sets goes before what all set
@@ -201,7 +207,8 @@ class CompiledMapping:
             previous = self._around.pseudonyms.previous
             epoch = self._around.epoch
             constants["jointsoc.key_epoch"] = epoch if previous is None else [epoch, previous.epoch]
-        return _Rule(match, None, constants, tuple(moves.values()))
+        # The time stands first, as people look for it first.
+        return _Rule(tests, match, None, {"@timestamp": "", **constants}, tuple(moves.values()))
 
     def _compile_content(self, place: Place, content: Content) -> dict[str, _Move]:
         moves: dict[str, _Move] = {}
@@ -224,12 +231,11 @@ class CompiledMapping:
     def _finder(self, sources: tuple[str, ...]) -> Find:
         return first_of(sources, self._absent, nested=self._nested)
 
-    def _compile_match(self, place: Place, conditions: dict[str, Condition]) -> MatchFields:
-        tests = []
-        for key, condition in conditions.items():
-            test = _guarded((*place, key, "regex"), lambda condition=condition: condition_test(condition))  # type: ignore[misc]
-            tests.append((self._finder((key,)), test))
-        return all_of(tuple(tests))
+    def _compile_tests(self, place: Place, conditions: dict[str, Condition]) -> dict[str, Test]:
+        return {
+            key: _guarded((*place, key, "regex"), lambda condition=condition: condition_test(condition))  # type: ignore[misc]
+            for key, condition in conditions.items()
+        }
 
     def _check_sources(self) -> None:
         """Where the pattern names all the fields there are, a field it does not name is a mistake."""
@@ -295,7 +301,5 @@ def _check_known(place: Place, sources: tuple[str, ...], known: frozenset[str]) 
 def _pseudonymiser(pseudonyms: Pseudonyms, pseudonym: Pseudonym) -> Convert:
     prepare = plain if pseudonym.convert == "text" else account
 
-    def convert(value: object) -> str | list[str] | None:
-        return pseudonyms.under_all_keys(pseudonym.key, pseudonym.kind, prepare(value))
-
-    return convert
+    known = remembering(lambda value: pseudonyms.under_all_keys(pseudonym.key, pseudonym.kind, value))
+    return lambda value: known(prepare(value))

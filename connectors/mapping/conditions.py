@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 from connectors.mapping.document import Condition, Like
 from connectors.mapping.find import Find
+from connectors.mapping.memo import remembering
 from connectors.mapping.parse import Parsed
 from connectors.mapping.patterns import Groups, Pattern
-
-MEMO_VALUES: Final = 1024
-MEMO_CHARS: Final = 64
 
 Test = Callable[[Any], Groups | None]
 """A value -> the groups it brings; None where it does not satisfy the condition."""
@@ -28,20 +25,14 @@ def condition_test(condition: Condition) -> Test:
     """
     if isinstance(condition, Like):
         pattern = Pattern(condition.regex)
+        search: Callable[[str], Groups | None] = pattern.search
         if not pattern.names:  # what has no groups to give is asked about the same few values again and again
-            search = lru_cache(maxsize=MEMO_VALUES)(pattern.search)
-            return _any_item(
-                lambda value: (
-                    (search if len(shown := _shown(value)) <= MEMO_CHARS else pattern.search)(shown)
-                    if isinstance(value, str | int | float)
-                    else None
-                )
-            )
-        return _any_item(lambda value: pattern.search(_shown(value)) if isinstance(value, str | int | float) else None)
-    wanted = frozenset(_shown(one) for one in (condition if isinstance(condition, list) else [condition]))
+            search = remembering(search)
+        return _any_item(lambda value: search(shown(value)) if isinstance(value, str | int | float) else None)
+    wanted = frozenset(shown(one) for one in (condition if isinstance(condition, list) else [condition]))
 
     def equals(value: Any) -> Groups | None:
-        return {} if isinstance(value, str | int | float) and _shown(value) in wanted else None
+        return {} if isinstance(value, str | int | float) and shown(value) in wanted else None
 
     return _any_item(equals)
 
@@ -73,7 +64,8 @@ def all_of(tests: tuple[tuple[Find, Test], ...]) -> MatchFields:
     return match
 
 
-def _shown(value: str | float) -> str:
+def shown(value: str | float) -> str:
+    """A scalar as the text that conditions compare."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):

@@ -10,6 +10,7 @@ from socket import AF_INET, inet_pton
 from typing import Final, Literal
 
 from connectors.forwarder.settings import Network
+from connectors.mapping.memo import remembering
 
 Value = str | int | float | bool | list[str]
 Convert = Callable[[object], Value | None]
@@ -75,6 +76,8 @@ def conversion(name: ConversionName, internal: Sequence[Network]) -> Convert:
 
 def text(value: object) -> Value | None:
     """Text as it is; numbers and truth values as JSON writes them; a list item by item."""
+    if type(value) is str:  # what it nearly always is
+        return value
     if not isinstance(value, list):
         return plain(value)
     if len(value) > MAX_ITEMS:
@@ -144,7 +147,10 @@ def path(value: object) -> Value | None:
     >>> path(r"C:\Users\bob\x.exe")
     'C:\\Users\\*\\x.exe'
     """
-    return _PROFILE.sub(r"\1*", plain(value))
+    return _without_profile(plain(value))
+
+
+_without_profile: Final = remembering(lambda text: _PROFILE.sub(r"\1*", text), max_chars=260)
 
 
 def threat_path(value: object) -> Value | None:
@@ -176,6 +182,7 @@ def audit_args(value: object) -> Value | None:
 
 def _hash_of(algorithm: str) -> Convert:
     digits = _HASH_DIGITS[algorithm]
+    is_hash = re.compile(rf"[0-9a-f]{{{digits}}}")
 
     def convert(value: object) -> Value | None:
         r"""One hash in lower case: alone, or out of Sysmon's `SHA1=...,SHA256=...`; None if it is not among them."""
@@ -185,7 +192,7 @@ def _hash_of(algorithm: str) -> Convert:
             shown = pairs.get(algorithm, "").strip()
             if not shown:
                 return None
-        if len(shown) != digits or not _is_hex(shown):
+        if is_hash.fullmatch(shown) is None:
             raise ValueError(f"not a {algorithm} hash")
         return None if shown == "0" * digits else shown  # Sysmon writes zeros where it could not tell
 
@@ -262,10 +269,6 @@ def _decimal(shown: str) -> int:
     if len(shown) > 20:  # int() of a million digits takes seconds
         raise ValueError("not a number")
     return int(shown)
-
-
-def _is_hex(shown: str) -> bool:
-    return all(char in "0123456789abcdef" for char in shown)
 
 
 CONVERSIONS: Final[dict[ConversionName, Convert]] = {

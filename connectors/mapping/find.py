@@ -23,6 +23,8 @@ def first_of(sources: tuple[str, ...], absent: frozenset[str], *, nested: bool) 
         nested: whether fields hold fields, as in JSON.
     """
     finds = tuple(_in_objects(source) if nested else _in_fields(source) for source in sources)
+    if len(finds) == 1:
+        return _unless_absent(finds[0], absent)
 
     def find_first(data: Parsed) -> Any:
         for find in finds:
@@ -32,6 +34,14 @@ def first_of(sources: tuple[str, ...], absent: frozenset[str], *, nested: bool) 
         return None
 
     return find_first
+
+
+def _unless_absent(find: Find, absent: frozenset[str]) -> Find:
+    def find_one(data: Parsed) -> Any:
+        value = find(data)
+        return None if type(value) is str and value in absent else value
+
+    return find_one
 
 
 def _in_fields(name: str) -> Find:
@@ -48,10 +58,20 @@ def _in_objects(path: str) -> Find:
     if "." not in path:
         return _in_fields(path)
     steps = path.split(".")
+    *outer, last = steps
     splits = tuple((".".join(steps[:count]), ".".join(steps[count:])) for count in range(1, len(steps)))
     inner = tuple((head, _in_objects(rest)) for head, rest in splits)
 
     def find(data: Parsed) -> Any:
+        value: Any = data
+        for step in outer:  # as nearly everybody nests it: objects in objects
+            value = value.get(step)
+            if type(value) is not dict:
+                return find_split(data)
+        found = value.get(last)
+        return find_split(data) if found is None else found
+
+    def find_split(data: Parsed) -> Any:
         for head, find_rest in inner:
             value = data.get(head)
             if type(value) is dict:

@@ -20,7 +20,8 @@ _MONTHS: Final = {
         ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), start=1
     )
 }
-_CLF: Final = re.compile(r"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)", re.ASCII)
+_CLF: Final = re.compile(r"(../.../....):(\d\d):(\d\d):(\d\d) (.....)", re.ASCII)
+_CLF_DAY: Final = re.compile(r"(\d\d)/([A-Z][a-z]{2})/(\d{4}) ([+-])(\d\d)(\d\d)", re.ASCII)
 _WORDS: Final = re.compile(
     r"([A-Z][a-z]{2}) +(\d{1,2})(?: (\d{4}))? (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?(?: (?:UTC|GMT|Z))?", re.ASCII
 )
@@ -30,6 +31,7 @@ _BIND: Final = re.compile(
 _CTIME: Final = re.compile(
     r"[A-Z][a-z]{2} (?P<month>[A-Z][a-z]{2}) {1,2}(?P<day>\d{1,2}) (?P<clock>\d\d:\d\d:\d\d) (?P<year>\d{4})", re.ASCII
 )
+_NO_CLF: Final = "not like 23/Nov/2026:10:00:00 +0800"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - `timezone` is needed below anyway
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _LATEST_MS: Final = 253_402_300_799_999
@@ -76,11 +78,23 @@ def _rfc3339(text: str, zone: ZoneInfo) -> int:
 def _clf(text: str) -> int:
     found = _CLF.fullmatch(text)
     if found is None:
-        raise ValueError("not like 23/Nov/2026:10:00:00 +0800")
-    day, month, year, hour, minute, second, sign, zone_hours, zone_minutes = found.groups()
+        raise ValueError(_NO_CLF)
+    day, hours, minutes, seconds, zone = found.groups()
+    hour, minute, second = int(hours), int(minutes), int(seconds)
+    if hour > 23 or minute > 59 or second > 59:
+        raise ValueError("no such time of day")
+    return _clf_midnight(f"{day} {zone}") + (hour * 3600 + minute * 60 + second) * 1000
+
+
+@lru_cache(maxsize=64)  # all lines of a day share it
+def _clf_midnight(day_and_zone: str) -> int:
+    found = _CLF_DAY.fullmatch(day_and_zone)
+    if found is None:
+        raise ValueError(_NO_CLF)
+    day, month, year, sign, zone_hours, zone_minutes = found.groups()
     offset = timedelta(hours=int(zone_hours), minutes=int(zone_minutes))
     zone = timezone(-offset if sign == "-" else offset)
-    return _ms(datetime(int(year), _month(month), int(day), int(hour), int(minute), int(second), tzinfo=zone))
+    return _ms(datetime(int(year), _month(month), int(day), tzinfo=zone))
 
 
 def _words(text: str, zone: ZoneInfo, now: Callable[[], int]) -> int:

@@ -97,6 +97,9 @@ class Backfill:
             return []
         return lines
 
+    def look(self) -> None:
+        """Nothing: the files do not change."""
+
     def acknowledge(self, stream: str, end: int) -> None:
         """Remember how far one file is safe."""
         progress = self._files.get(stream)

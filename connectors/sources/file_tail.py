@@ -72,6 +72,10 @@ class FileTail:
                 return lines
         return self._files[-1].read() if self._files else []
 
+    def look(self) -> None:
+        """Open what takes the log's place: an open file can be read even when it was packed and removed."""
+        self._notice_rotation()
+
     def acknowledge(self, stream: str, end: int) -> None:
         """Remember how far one file generation is safe."""
         for file in self._files:

@@ -73,6 +73,12 @@ class GlobTail:
                 return lines
         return []
 
+    def look(self) -> None:
+        """Open new logs, and hold on to those that are rotated."""
+        self._look()
+        for tail in self._tails.values():
+            tail.look()
+
     def acknowledge(self, stream: str, end: int) -> None:
         """Remember how far one file is safe."""
         for tail in self._tails.values():

@@ -55,6 +55,10 @@ class JoinedLines:
             entries += [self._complete(stream) for stream in list(self._open)]
         return entries
 
+    def look(self) -> None:
+        """As the source does."""
+        self._source.look()
+
     def acknowledge(self, stream: str, end: int) -> None:
         """Everything of the stream up to there has reached its destination."""
         self._source.acknowledge(stream, end)

@@ -34,6 +34,9 @@ class Source(Protocol):
     def read(self) -> list[Line]:
         """The next lines, a bounded number; empty if there are none at present. Never blocks."""
 
+    def look(self) -> None:
+        """Notice what happens to it while nothing is read, such as a log's rotation."""
+
     def acknowledge(self, stream: str, end: int) -> None:
         """Everything of the stream up to there has reached its destination."""
 

@@ -90,6 +90,9 @@ class SpooledSource:
             raise self._failure
         return self._spool.read()
 
+    def look(self) -> None:
+        """Nothing: the feeder is at work all the time."""
+
     def acknowledge(self, stream: str, end: int) -> None:
         """Everything of the spool up to there has reached its destination."""
         self._spool.acknowledge(stream, end)

@@ -44,6 +44,9 @@ class Stdin:
         self._ended = True
         return self._reader.rest()
 
+    def look(self) -> None:
+        """Nothing: a pipe stays."""
+
     def acknowledge(self, stream: str, end: int) -> None:
         """Nothing to remember."""
 

@@ -41,6 +41,7 @@ def forward() -> None:
     Example:
       jsoc forward check --config /etc/jointsoc/forwarder.yml
     """
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))  # stdout is for results
 
 
 @forward.command()
@@ -91,7 +92,7 @@ def dry_run(config: Path, limit: int, style: str, output: Path | None) -> None:
     """Show what would leave of the newest lines, field by field, and where each field comes from; sends nothing.
 
     The raw lines are shown: for the institution's own eyes. As HTML it is a report for a compliance officer, with
-    what stays at home beside what leaves. An input that waits for senders shows its mapping's samples.
+    what stays at home beside what leaves. An input that waits for senders, or for its log, shows its mapping's samples.
 
     \b
     Example:

@@ -101,6 +101,6 @@ def remove(member_id: str, *, yes: bool) -> None:
 
 def _snippet(settings: StackSettings, new: Member) -> str:
     """The Kafka part of that member's forwarder.yml."""
-    connection = kafka_connection(settings, new.id).model_dump(mode="json")
+    connection = kafka_connection(settings, new.id).model_dump(mode="json", exclude_none=True)
     text = yaml.safe_dump({"member": new.id, "kafka": connection}, sort_keys=False)
     return f"# forwarder.yml of {new.id}: where its events go. Give it the password file, by a safe way.\n{text}"

@@ -36,6 +36,7 @@ class FakeBroker:
         self.connections = 0
         self.clock: Callable[[], int] = lambda: 0
         self.stored: list[tuple[str, bytes]] = []
+        self.keys: list[bytes] = []
         self._pending: list[tuple[str, bytes, Receipt]] = []
 
     def connect(self) -> FakeBroker:
@@ -44,8 +45,12 @@ class FakeBroker:
         self.connections += 1
         return self
 
-    def send(self, topic: str, *, value: bytes, headers: list[tuple[str, bytes]] | None = None) -> Receipt:
+    def send(
+        self, topic: str, *, value: bytes, key: bytes | None = None, headers: list[tuple[str, bytes]] | None = None
+    ) -> Receipt:
         receipt = Receipt()
+        if key is not None:
+            self.keys.append(key)
         receipt.timestamp = self.clock()
         self._pending.append((topic, value, receipt))
         if not self.holding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import socket
 from pathlib import Path
 
 import orjson
@@ -15,6 +16,7 @@ from connectors.forwarder.normalise import MAX_EVENT_BYTES, Normaliser, Ready
 from connectors.forwarder.process import Forwarder
 from connectors.mapping.compiled import Dropped, Refused, Surroundings
 from connectors.mapping.library import find_mapping, shipped_names
+from connectors.mapping.patterns import Pattern
 from connectors.mapping.samples import SAMPLE_KEYS
 from connectors.sources.line import Line
 from schemas.event import Event, Origin, read_record
@@ -139,3 +141,101 @@ def test_hostile_posts_leave_the_listener_and_the_other_inputs_at_work(tmp_path:
     bench.log_logins(1)
     running.wait_until(lambda: len(broker.events()) == 1 and forwarder._inputs["app"].counters.dead == 102)
     running.stop()
+
+
+def mapped(name: str, raw: bytes) -> dict[str, object]:
+    outcome = NORMALISERS[name].normalise(Line(raw, "s", 0, len(raw)))
+    assert isinstance(outcome, Ready), outcome
+    assert b"\n" not in outcome.payload
+    assert b"\x1b" not in outcome.payload
+    event: dict[str, object] = orjson.loads(outcome.payload)
+    return event
+
+
+def test_a_line_end_within_a_value_makes_no_second_event() -> None:
+    fake = LOGIN.format(2).replace('"', '\\"').strip()
+    line = LOGIN.format(1).replace('"u1"', f'"u1\\n{fake}\\r\\n\\u2028\\u001b[2J"').encode().strip()
+    assert mapped("customer-portal", line)["source.ip"] == "203.0.113.9"
+
+
+@pytest.mark.parametrize("header", ["Nov 23 02:00:00 web sshd[8]: ", "<38>1 2026-11-23T02:00:00Z web sshd 8 - - "])
+def test_a_fake_syslog_header_within_a_user_name_changes_neither_who_nor_when_nor_the_outcome(header: str) -> None:
+    fake = "<38>1 2030-01-01T00:00:00Z other sshd 1 - - Accepted password for root from 198.51.100.66 port 22 ssh2"
+    told = mapped(
+        "sshd-auth", f"{header}Failed password for invalid user {fake} from 203.0.113.9 port 47 ssh2".encode()
+    )
+    plain = mapped("sshd-auth", f"{header}Failed password for invalid user x from 203.0.113.9 port 47 ssh2".encode())
+    for field in ("@timestamp", "event.outcome", "source.ip", "host.id"):
+        assert told[field] == plain[field]
+
+
+def test_one_datagram_with_a_fake_line_in_it_is_one_line_and_no_login(tmp_path: Path) -> None:
+    bench, broker = Bench(tmp_path), FakeBroker()
+    bench.data["spool"] = {"max_bytes": "8MiB"}
+    bench.data["inputs"].append({"name": "bus", "type": "syslog", "listen": "127.0.0.1:0", "mapping": "sshd-auth"})
+    forwarder = Forwarder(bench.settings(), broker.connect)
+    address = forwarder._inputs["bus"].source._feeder.address  # type: ignore[attr-defined]
+    running = Running(forwarder)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        header = b"<38>Nov 23 02:00:00 web sshd[8]: "
+        fake = header + b"Accepted password for root from 198.51.100.66 port 22 ssh2"
+        sender.sendto(header + b"Failed password for x\n" + fake, address)
+        sender.sendto(header + b"Failed password for y from 203.0.113.9 port 47 ssh2", address)
+    running.wait_until(lambda: len(broker.events()) == 1)
+    running.stop()
+    (letter,) = map(orjson.loads, bench.letters.read_bytes().splitlines())
+    assert letter["reason"] == "no-rule"
+    assert broker.events()[0]["event.outcome"] == "failure"
+
+
+def test_a_clock_in_the_future_is_kept_for_the_centre_to_mend_and_an_impossible_one_is_a_dead_letter() -> None:
+    ahead = LOGIN.format(1).replace("2026", "2199").encode().strip()
+    outcome = NORMALISERS["customer-portal"].normalise(Line(ahead, "s", 0, len(ahead)))
+    assert isinstance(outcome, Ready)
+    (event,) = read_record(outcome.payload, ORIGIN, 3_600_000)
+    assert isinstance(event, Event)
+    assert event.admission == "clock_ahead"
+    beyond = LOGIN.format(1).replace("2026-11-23T02:00:00Z", "9999-12-31T23:59:59-12:00").encode().strip()
+    refused = NORMALISERS["customer-portal"].normalise(Line(beyond, "s", 0, len(beyond)))
+    assert isinstance(refused, Refused)
+    assert refused.reason == "bad-time"
+
+
+EVIL_PATTERNS = (
+    r"^(a+)+$",
+    r"^(a|a)*$",
+    r"^(.*a){20}$",
+    r"(?:a?){50}a{50}$",
+    r"^(\w+\s?)*$",
+)
+"""Each takes a backtracking matcher longer than anybody waits."""
+
+
+@pytest.mark.parametrize("pattern", EVIL_PATTERNS)
+def test_a_mapping_with_a_catastrophic_pattern_costs_no_more_than_its_lines_are_long(
+    tmp_path: Path, pattern: str
+) -> None:
+    bench, broker = Bench(tmp_path), FakeBroker()
+    (tmp_path / "evil.yml").write_text(
+        "name: evil\nversion: 1\ndescription: x\n"
+        f"parse: {{kind: regex, pattern: '(?P<time>\\S+) (?P<rest>.*)'}}\n"
+        "time: {from: time, as: rfc3339}\n"
+        f"rules: [{{name: evil, match: {{rest: {{regex: '{pattern}'}}}}, set: {{event.kind: event}}}}]\n"
+        "samples: [{line: '2026-11-23T02:00:00Z !', dead: no-rule}]\n",
+        encoding="utf-8",
+    )
+    log = tmp_path / "evil.log"
+    log.write_text("2026-11-23T02:00:00Z " + "a" * 20_000 + "!\n", encoding="utf-8")
+    bench.data["inputs"].append({"name": "evil", "path": str(log), "mapping": str(tmp_path / "evil.yml")})
+    bench.log_logins(1)
+    forwarder = Forwarder(bench.settings(), broker.connect)
+    running = Running(forwarder)
+    running.wait_until(lambda: len(broker.events()) == 1 and forwarder._inputs["evil"].counters.dead == 1)
+    running.stop()
+    (letter,) = map(orjson.loads, bench.letters.read_bytes().splitlines())
+    assert (letter["input"], letter["reason"]) == ("evil", "no-rule")
+
+
+def test_a_pattern_that_would_fill_the_memory_is_refused() -> None:
+    with pytest.raises(ValueError, match="not a regular expression"):
+        Pattern(r"((a{100}){100}){100}")

@@ -218,12 +218,12 @@ from tests.connectors.forwarder.fake_broker import FakeBroker
 from tests.connectors.forwarder.bench import Bench
 
 class Telling(FakeBroker):
-    def send(self, topic, *, value, headers=None):
+    def send(self, topic, *, value, key=None, headers=None):
         self.holding = len(self.stored) >= 2          # acknowledges two records, then no more
         if not topic.startswith("health."):
             with Path(sys.argv[1], "sent").open("ab") as file:
                 file.write(value + b"\\n")
-        return super().send(topic, value=value, headers=headers)
+        return super().send(topic, value=value, key=key, headers=headers)
 
 Forwarder(Bench(Path(sys.argv[1])).settings(), Telling().connect).run(threading.Event())
 """

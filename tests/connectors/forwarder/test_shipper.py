@@ -5,21 +5,19 @@ import threading
 import pytest
 
 from connectors.forwarder.shipper import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_IN_FLIGHT, Batch, Mark, Shipper
-from connectors.patience import Patience, Stopped
+from connectors.patience import Patience
+from schemas.errors import ConfigError
 from tests.connectors.forwarder.fake_broker import FakeBroker
 
 
 class Quick(Patience):
-    """No waiting, but an end."""
+    """No waiting."""
 
     def __init__(self) -> None:
         super().__init__(threading.Event())
-        self.waits = 0
 
-    def wait(self, at_least: float = 0.0) -> None:
-        self.waits += 1
-        if self.waits > 50:
-            raise Stopped
+    def pause(self) -> float:
+        return 0.0
 
 
 @pytest.fixture
@@ -30,7 +28,7 @@ def broker() -> FakeBroker:
 @pytest.fixture
 def shipper(broker: FakeBroker) -> Shipper:
     made = Shipper(broker.connect, "events.kestrel-bank", Quick(), linger_seconds=1000)
-    made.connect()
+    made.turn()
     return made
 
 
@@ -50,9 +48,21 @@ def test_events_travel_together_one_a_line(broker: FakeBroker, shipper: Shipper)
     assert broker.messages("events.kestrel-bank") == [b'{"n":0}\n{"n":1}\n{"n":2}']
 
 
+def test_each_input_has_records_of_its_own_under_its_own_key_so_that_its_order_is_kept(
+    broker: FakeBroker, shipper: Shipper
+) -> None:
+    for number in range(4):
+        shipper.add(b'{"n":%d}' % number, Mark("web" if number % 2 else "ssh", "s", number))
+    shipper.turn(now=True)
+    assert dict(zip(broker.keys, broker.messages("events.kestrel-bank"), strict=True)) == {
+        b"ssh": b'{"n":0}\n{"n":2}',
+        b"web": b'{"n":1}\n{"n":3}',
+    }
+
+
 def test_a_batch_leaves_when_it_is_old_enough(broker: FakeBroker) -> None:
     shipper = Shipper(broker.connect, "t", Quick(), linger_seconds=0)
-    shipper.connect()
+    shipper.turn()
     shipper.add(b"{}", mark(1))
     assert ends(shipper.turn()) == [1]
 
@@ -112,32 +122,69 @@ def test_what_fails_is_sent_again_in_order_over_a_new_connection(broker: FakeBro
     assert broker.connections == 2
 
 
-def test_a_broker_that_is_away_is_waited_for(broker: FakeBroker) -> None:
-    patience = Quick()
-    shipper = Shipper(broker.connect, "t", patience)
+def test_a_broker_that_is_away_is_tried_again_and_holds_nobody_up(broker: FakeBroker) -> None:
+    shipper = Shipper(broker.connect, "t", Quick())
     broker.away = True
-    original = patience.wait
-
-    def wait(at_least: float = 0.0) -> None:
-        original(at_least)
-        if patience.waits == 20:
-            assert shipper.last_error
-            broker.away = False
-
-    patience.wait = wait  # type: ignore[method-assign]
-    shipper.connect()
-    assert patience.waits == 20
-    shipper.add(b"{}", mark(1))
-    assert ends(shipper.turn(now=True)) == [1]
+    for number in range(MAX_IN_FLIGHT):
+        shipper.add(b"{}", mark(number))
+        assert shipper.turn(now=True) == []
+    assert shipper.full
+    assert shipper.last_error
+    broker.away = False
+    assert ends(shipper.turn()) == list(range(MAX_IN_FLIGHT))
     assert shipper.last_error == ""
 
 
-def test_waiting_for_the_broker_ends_when_told_to_stop(broker: FakeBroker) -> None:
+def test_a_password_file_that_is_being_replaced_is_waited_for(broker: FakeBroker) -> None:
+    answers: list[Exception] = [ConfigError("kafka.password", "cannot read the secret")]
+
+    def connect() -> FakeBroker:
+        if answers:
+            raise answers.pop()
+        return broker
+
+    shipper = Shipper(connect, "t", Quick())
+    shipper.add(b"{}", mark(1))
+    assert shipper.turn(now=True) == []
+    assert "kafka.password" in shipper.last_error
+    assert ends(shipper.turn()) == [1]
+
+
+def test_between_two_tries_it_pauses(broker: FakeBroker) -> None:
+    patience = Quick()
+    shipper = Shipper(broker.connect, "t", patience)
     broker.away = True
-    stop = threading.Event()
-    stop.set()
-    with pytest.raises(Stopped):
-        Shipper(broker.connect, "t", Patience(stop)).connect()
+    patience.pause = lambda: 3600.0  # type: ignore[method-assign]
+    shipper.turn()
+    broker.away = False
+    shipper.add(b"{}", mark(1))
+    assert shipper.turn(now=True) == []
+    assert (broker.connections, patience.tries) == (0, 1)
+
+
+def test_a_new_connection_is_used_at_once_and_what_is_under_way_goes_over_it(broker: FakeBroker) -> None:
+    other = FakeBroker()
+    shipper = Shipper(broker.connect, "t", Quick())
+    broker.away = True
+    shipper.add(b"{}", mark(1))
+    assert shipper.turn(now=True) == []
+    shipper.use(other.connect)
+    assert ends(shipper.turn()) == [1]
+    assert other.messages("t") == [b"{}"]
+
+
+def test_an_event_counts_as_sent_when_it_leaves_and_once(broker: FakeBroker) -> None:
+    sent: list[int] = []
+    shipper = Shipper(broker.connect, "t", Quick(), sent=lambda batch: sent.append(batch.count))
+    broker.away, broker.failures = True, 1
+    shipper.add(b"{}", mark(1))
+    shipper.turn(now=True)
+    assert sent == []
+    broker.away = False
+    while not shipper.idle:
+        shipper.turn()
+    assert sent == [1]
+    assert broker.connections == 2
 
 
 def test_a_heartbeat_is_sent_aside_and_holds_nothing_up(broker: FakeBroker, shipper: Shipper) -> None:

@@ -62,6 +62,13 @@ def test_dry_run_as_json_has_one_object_a_line(bench: Bench) -> None:
     assert (dropped["event"], dropped["fate"].split(",")[0]) == (None, "dropped")
 
 
+def test_what_is_logged_on_the_way_does_not_stand_among_the_results(bench: Bench) -> None:
+    bench.data["inputs"][0] |= {"type": "backfill"}
+    result = invoke(bench, "dry-run", "--format", "json")
+    assert [json.loads(line)["fate"] for line in result.stdout.splitlines()] == ["sent"]
+    assert "source.backfill" in result.stderr
+
+
 def test_dry_run_makes_hostile_lines_harmless_for_the_terminal(bench: Bench) -> None:
     bench.log(
         '{"time":"2026-11-23T02:00:00Z","event":"login","result":"failure","reason":"\\u001b[2Jgone"}\n\x1b[31mred\n'
