@@ -51,6 +51,8 @@ def to_provider(request: Request, site: SiteOf) -> Response:
 @router.get(f"{PATH}/callback")
 def from_provider(request: Request, site: SiteOf) -> Response:
     """Take the person whom the provider sends back, or say on the log-in page why not."""
+    if site.session_of(request) is not None:
+        return RedirectResponse("/", 303)  # a link to this page must not end a session
     kept = site.sessions.unseal(request.cookies.get(_cookie(site), ""))
     if site.oidc is None or kept is None:
         return form_page(request, site, "/", say("This form is too old. Please try again."), status=403)
