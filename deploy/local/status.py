@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from elasticsearch import ApiError, TransportError
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from connectors.elasticsearch import abilities, open_client
 from connectors.kafka_admin import group_lag, topic_partitions
+from deploy.local.elasticsearch_users import elasticsearch_connection
 from deploy.local.flink_job import find_job, restarts_of
 from deploy.local.kafka_broker import open_broker_admin
 from deploy.local.pack_reports import Reports, newest_reports
@@ -33,6 +36,7 @@ class ProcessStatus:
         restarts: how often the job failed and was restarted since it was submitted; of the job only, as what follows.
         packs: versions of the rule packs its workers use: one, but for the moment of a change.
         problem: why it restarts, or why the newest pack is not in force.
+        abilities: of Elasticsearch only: what full distributions have, and whether this one has it.
     """
 
     process: str
@@ -44,6 +48,7 @@ class ProcessStatus:
     restarts: int | None = None
     packs: tuple[str, ...] = ()
     problem: str = ""
+    abilities: dict[str, bool] = field(default_factory=dict)
 
 
 def stack_status(settings: StackSettings) -> list[ProcessStatus]:
@@ -58,7 +63,9 @@ def stack_status(settings: StackSettings) -> list[ProcessStatus]:
         else:
             uptime = int(time.time() - leader.started)
             lag = lags.get(service.name)
-            rows.append(ProcessStatus(service.name, "running", service.address, leader.pid, uptime, lag))
+            able = _abilities(settings) if service.name == "elasticsearch" else {}
+            row = ProcessStatus(service.name, "running", service.address, leader.pid, uptime, lag, abilities=able)
+            rows.append(row)
     rows.append(_job_status(settings, lags.get(JOB_STEP)))
     return rows
 
@@ -95,6 +102,15 @@ def _job_status(settings: StackSettings, lag: int | None) -> ProcessStatus:
         packs=tuple(sorted({report.version for report in reports.values()})),
         problem=problem or refused,
     )
+
+
+def _abilities(settings: StackSettings) -> dict[str, bool]:
+    """What its Elasticsearch can do; empty while it does not answer."""
+    with open_client(elasticsearch_connection(settings, "operator"), request_timeout=5) as client:
+        try:
+            return abilities(client)
+        except (ApiError, TransportError):
+            return {}
 
 
 def _reports(settings: StackSettings) -> Reports:

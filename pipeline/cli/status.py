@@ -96,6 +96,8 @@ def _details(row: ProcessStatus) -> Iterator[str]:
         yield f"rule pack {', '.join(row.packs)}"
     if row.restarts:
         yield f"restarted {row.restarts} times since it was submitted" if row.restarts > 1 else "restarted once"
+    if row.abilities:
+        yield ", ".join(f"{name}: {'yes' if there else 'no'}" for name, there in row.abilities.items())
     if row.problem:
         yield printable(row.problem)
 
