@@ -107,19 +107,27 @@ class Site:
 
     def visit_of(self, request: Request) -> Session | None:
         """The visit to the log-in page this request belongs to."""
-        token = request.cookies.get(self.cookie)
+        token = request.cookies.get(self._visit_cookie)
         return self.sessions.read(token) if token else None
 
     def remember(self, request: Request, response: Response, session: Session) -> None:
-        """Put the session into the answer's cookie."""
+        """Put the session into the answer's cookie.
+
+        A visit has a cookie of its own: a link from elsewhere comes without the strict session cookie, sees the log-in
+        page, and must not end the session it did not bring.
+        """
         response.set_cookie(
-            self.cookie,
+            self.cookie if session.user else self._visit_cookie,
             self.sessions.token(session),
             max_age=LIFETIME_SECONDS,
             httponly=True,
             samesite="strict",
             secure=request.url.scheme == "https",
         )
+
+    @property
+    def _visit_cookie(self) -> str:
+        return f"{self.cookie}-visit"
 
     def person_of(self, request: Request) -> Person | None:
         """Who sends this request."""

@@ -165,6 +165,15 @@ def test_the_password_still_works_while_the_provider_is_away(tmp_path: Path) -> 
     assert client.get("/").status_code == 200
 
 
+def test_a_link_from_elsewhere_to_the_log_in_page_ends_no_session(tmp_path: Path, client: TestClient) -> None:
+    assert log_in(client, tmp_path) == 303
+    kept = dict(client.cookies)
+    client.cookies.clear()  # as a browser does with strict cookies
+    set_there = client.get("/login").cookies
+    client.cookies.update(kept | dict(set_there))
+    assert client.get("/").status_code == 200
+
+
 @pytest.mark.parametrize(
     "changes",
     [
