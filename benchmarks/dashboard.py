@@ -6,6 +6,7 @@ Run `python -m benchmarks.dashboard`; it starts an Elasticsearch of its own and 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import statistics
@@ -15,7 +16,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import blake2b
 
+import httpx
 import orjson
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from rich.console import Console
 from rich.table import Table
@@ -50,6 +53,10 @@ from schemas.workflow import WorkflowDocument
 
 ALERTS = int(os.environ.get("JSOC_BENCH_ALERTS", "200000"))
 ROUNDS = 20
+ANALYSTS = 50
+POLL_SECONDS = 2.0
+"""How often an open page asks whether anything is new."""
+WATCH_SECONDS = 20
 MEMBERS = tuple(f"member-{number:02}" for number in range(40))
 
 
@@ -64,9 +71,15 @@ def main() -> None:
         last = fill(settings)
         table.add_row("alerts indexed", f"{ALERTS / (time.monotonic() - begun):,.0f} alerts/s, made on the same cores")
         close_some(settings)
-        for name, milliseconds in pages(settings, last):
+        app = dashboard(settings)
+        for name, milliseconds in pages(app, last):
             p50, worst = statistics.median(milliseconds), max(milliseconds)
             table.add_row(name, f"p50 {p50:.0f} ms, worst of {ROUNDS} {worst:.0f} ms")
+        table.add_row("acknowledged by the index -> in the queue", f"{news(settings, app):.0f} ms")
+        taken, cpu = asyncio.run(analysts(app))
+        p50, p95 = statistics.median(taken), statistics.quantiles(taken, n=20)[-1]
+        figure = f"p50 {p50:.0f} ms, p95 {p95:.0f} ms, {cpu:.2f} cores"
+        table.add_row(f"{ANALYSTS} analysts, each asking every {POLL_SECONDS:.0f} s", figure)
     finally:
         down(settings, lambda *_: None, wipe=True)
     Console().print(table)
@@ -152,17 +165,63 @@ def close_some(settings: StackSettings) -> None:
     client.close()
 
 
-def pages(settings: StackSettings, alert: str) -> Iterator[tuple[str, list[float]]]:
-    """Each page's server time, ms: rendering and every question to the index included, the network not."""
-    secrets = settings.secrets
-    config = DashboardSettings(
-        elasticsearch=elasticsearch_connection(settings, "dashboard"),
-        kafka=kafka_connection(settings, "dashboard"),
-        members_file=settings.home / "members.yml",
-        secrets_dir=secrets,
+def dashboard(settings: StackSettings) -> FastAPI:
+    """The application as the stack runs it, over the full index."""
+    return create_app(
+        DashboardSettings(
+            elasticsearch=elasticsearch_connection(settings, "dashboard"),
+            kafka=kafka_connection(settings, "dashboard"),
+            members_file=settings.home / "members.yml",
+            secrets_dir=settings.secrets,
+        )
     )
-    client = TestClient(create_app(config), base_url="http://127.0.0.1:19080")
-    client.headers["authorization"] = f"Bearer {Tokens(secrets).make('analyst', 'bench', 1)}"
+
+
+def bearer(app: FastAPI) -> dict[str, str]:
+    """The header of a program that may read."""
+    return {"authorization": f"Bearer {Tokens(app.state.settings.secrets).make('analyst', 'bench', 1)}"}
+
+
+def news(settings: StackSettings, app: FastAPI) -> float:
+    """From the index's acknowledgement of one alert until the queue holds it, ms."""
+    connection = elasticsearch_connection(settings, "indexer")
+    client = open_client(connection)
+    alert = an_alert(ALERTS, random.Random(11), now_ms() + 60 * 86_400_000)
+    source = alert.to_json()
+    document = Document(index_of(alert.id), alert.id, ALERTS, source, source, Origin("alerts", 0, ALERTS, now_ms()))
+    AlertStore(client, connection, Patience(threading.Event())).put([document])
+    begun = time.perf_counter()
+    page = TestClient(app, base_url="http://127.0.0.1:19080", headers=bearer(app))
+    while alert.id not in page.get("/api/queue").text:
+        time.sleep(0.05)
+    client.close()
+    return (time.perf_counter() - begun) * 1000
+
+
+async def analysts(app: FastAPI) -> tuple[list[float], float]:
+    """Everybody has the queue open: time of each answer in ms, and the cores this process used meanwhile."""
+    taken: list[float] = []
+    transport = httpx.ASGITransport(app)
+    base = "http://127.0.0.1:19080"
+    async with httpx.AsyncClient(transport=transport, base_url=base, headers=bearer(app), timeout=60) as client:
+
+        async def watch(number: int) -> None:
+            await asyncio.sleep(POLL_SECONDS * number / ANALYSTS)
+            end = time.perf_counter() + WATCH_SECONDS
+            while (begun := time.perf_counter()) < end:
+                answer = await client.get("/api/queue")
+                assert answer.status_code == 200, answer.status_code
+                taken.append((time.perf_counter() - begun) * 1000)
+                await asyncio.sleep(max(0.0, begun + POLL_SECONDS - time.perf_counter()))
+
+        begun, cpu = time.perf_counter(), time.process_time()
+        await asyncio.gather(*(watch(number) for number in range(ANALYSTS)))
+        return taken, (time.process_time() - cpu) / (time.perf_counter() - begun)
+
+
+def pages(app: FastAPI, alert: str) -> Iterator[tuple[str, list[float]]]:
+    """Each page's server time, ms: rendering and every question to the index included, the network not."""
+    client = TestClient(app, base_url="http://127.0.0.1:19080", headers=bearer(app))
     for name, path in (
         ("queue page", "/"),
         ("queue update", "/api/queue"),

@@ -15,7 +15,7 @@ from connectors.patience import Patience
 from connectors.settings import ElasticsearchConnection
 from schemas.errors import printable
 from schemas.event import Origin
-from schemas.index_template import TEMPLATE_NAME, index_template
+from schemas.index_template import MEMBER_TEMPLATE_NAME, TEMPLATE_NAME, index_template, member_index_template
 
 log = structlog.get_logger()
 
@@ -29,7 +29,7 @@ Outcome = Literal["done", "again", "forbidden", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One alert revision on its way into its index."""
+    """One alert revision, or a member's part of one, on its way into its index."""
 
     index: str
     id: str
@@ -132,6 +132,7 @@ class AlertStore:
     def _install_template(self) -> None:
         if not self._template_installed:
             self._client.indices.put_index_template(name=TEMPLATE_NAME, body=index_template())
+            self._client.indices.put_index_template(name=MEMBER_TEMPLATE_NAME, body=member_index_template())
             self._template_installed = True
 
     def _wait(self, error: ApiError | TransportError, outcome: Outcome) -> None:

@@ -68,6 +68,34 @@ def wait_until_ready(client: Elasticsearch, seconds: float, stop: threading.Even
     return True
 
 
+ABILITIES: Final = {"data streams": "/_data_stream/jointsoc-probe", "ILM": "/_ilm/status"}
+"""What only full distributions have -> an address that exists there."""
+
+
+def abilities(client: Elasticsearch) -> dict[str, bool]:
+    """Which of `ABILITIES` the server has.
+
+    An address that is not there gets 400 or 405; one that is, 403 or 404 at worst. API keys cannot be told this way:
+    the minimal distribution knows their address and fails only when one is made.
+
+    Raises:
+        ApiError: any other answer.
+        TransportError: the server is away.
+    """
+    return {name: _is_served(client, path) for name, path in ABILITIES.items()}
+
+
+def _is_served(client: Elasticsearch, path: str) -> bool:
+    try:
+        client.perform_request("GET", path, headers={"accept": "application/json"})
+    except ApiError as error:
+        if error.meta.status in (400, 405):
+            return False
+        if error.meta.status not in (403, 404):
+            raise
+    return True
+
+
 @contextmanager
 def translated(connection: ElasticsearchConnection) -> Iterator[None]:
     """Turn what the client raises into our own error.

@@ -10,7 +10,7 @@ from typing import Final, Protocol, TypeVar
 import structlog
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.alert_index import read_alert
 from connectors.alert_store import AlertStore, Document, Refusal
@@ -18,10 +18,13 @@ from connectors.elasticsearch import open_client
 from connectors.kafka import open_consumer, open_producer
 from connectors.patience import Patience, Stopped
 from connectors.settings import ElasticsearchConnection, KafkaConnection
+from schemas.alert import Alert
 from schemas.dead_letter import dead_letter_of
 from schemas.errors import ConnectionError_, EventError
 from schemas.event import Origin, Rejected
-from schemas.index_template import index_of
+from schemas.finding import finding_id
+from schemas.index_template import index_of, member_index_of
+from schemas.member_part import part_of
 
 log = structlog.get_logger()
 Opened = TypeVar("Opened")
@@ -42,6 +45,9 @@ class IndexerSettings(BaseModel):
     kafka: KafkaConnection
     elasticsearch: ElasticsearchConnection
     group: str = "indexer"
+    member_indices: bool = Field(
+        default=False, description="also keep each member's part of alerts in an index of its own, alerts-member.<id>.*"
+    )
 
 
 class Record(Protocol):
@@ -86,7 +92,7 @@ def run_indexer(settings: IndexerSettings, stop: threading.Event) -> None:
             consumer = _patiently(lambda: _open_consumer(settings), Patience(stop))
             parts.callback(consumer.close, autocommit=False)
             log.info("indexer.started", topic=ALERTS_TOPIC, elasticsearch=settings.elasticsearch.url)
-            _run(consumer, producer, store, stop)
+            _run(consumer, producer, store, stop, member_indices=settings.member_indices)
     except Stopped:
         log.info("indexer.stopped_while_waiting")
 
@@ -109,7 +115,9 @@ def _patiently(open_one: Callable[[], Opened], patience: Patience) -> Opened:
             patience.wait()
 
 
-def _run(consumer: KafkaConsumer, producer: KafkaProducer, store: AlertStore, stop: threading.Event) -> None:
+def _run(
+    consumer: KafkaConsumer, producer: KafkaProducer, store: AlertStore, stop: threading.Event, *, member_indices: bool
+) -> None:
     patience = Patience(stop)
     while not stop.is_set():
         try:
@@ -122,23 +130,30 @@ def _run(consumer: KafkaConsumer, producer: KafkaProducer, store: AlertStore, st
         patience.over()
         if batches:
             records = [record for batch in batches.values() for record in batch]
-            resolve(records, store, producer, Patience(stop))
+            resolve(records, store, producer, Patience(stop), member_indices=member_indices)
             _commit(consumer)
 
 
-def resolve(records: Iterable[Record], store: AlertStore, producer: KafkaProducer, patience: Patience) -> None:
+def resolve(
+    records: Iterable[Record],
+    store: AlertStore,
+    producer: KafkaProducer,
+    patience: Patience,
+    *,
+    member_indices: bool = False,
+) -> None:
     """Bring every record to its end: stored, outrun by a newer revision, or a dead letter that Kafka acknowledged.
 
     Raises:
         Stopped: the process must end; the records are not resolved.
     """
-    documents, rejected = read_records(records)
+    documents, rejected = read_records(records, member_indices=member_indices)
     rejected += [_rejected(refusal) for refusal in store.put(documents)]
     send_letters(rejected, producer, patience)
 
 
-def read_records(records: Iterable[Record]) -> tuple[list[Document], list[Rejected]]:
-    """The alert revisions among the records, and what is not one."""
+def read_records(records: Iterable[Record], *, member_indices: bool = False) -> tuple[list[Document], list[Rejected]]:
+    """The alert revisions among the records, members' parts of them where asked, and what is not one."""
     documents: list[Document] = []
     rejected: list[Rejected] = []
     for record in records:
@@ -147,13 +162,30 @@ def read_records(records: Iterable[Record]) -> tuple[list[Document], list[Reject
         try:
             alert = read_alert(raw, f"{record.topic}/{record.partition}/{record.offset}")
             index = index_of(alert.id)
+            parts = _parts(alert, raw, origin) if member_indices else []
         except EventError as error:
             rejected.append(Rejected(raw, origin, 0, "index-refused", str(error)))
             continue
         # A bulk request is lines: what was written over several is written again.
         source = alert.to_json() if b"\n" in raw or b"\r" in raw else raw
         documents.append(Document(index, alert.id, alert.jointsoc.alert.revision, source, raw, origin))
+        documents += parts
     return documents, rejected
+
+
+def _parts(alert: Alert, raw: bytes, origin: Origin) -> list[Document]:
+    """Each member's part, in that member's index.
+
+    Raises:
+        EventError: a member's id is not one.
+    """
+    documents: list[Document] = []
+    for member in dict.fromkeys(hit.id for hit in alert.jointsoc.members):
+        index = member_index_of(alert.id, member)
+        if (part := part_of(alert, member)) is not None:
+            revision = alert.jointsoc.alert.revision
+            documents.append(Document(index, finding_id(alert.id, member), revision, part.to_json(), raw, origin))
+    return documents
 
 
 def send_letters(rejected: list[Rejected], producer: KafkaProducer, patience: Patience) -> None:

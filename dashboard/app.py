@@ -28,6 +28,7 @@ from dashboard import (
     exception_pages,
     findings_api,
     login_pages,
+    oidc_pages,
     own_pages,
     queue_pages,
     saved_views,
@@ -44,6 +45,7 @@ from dashboard.language import ChosenLanguage, say
 from dashboard.login_limit import LoginLimit
 from dashboard.member_desk import MemberDesk
 from dashboard.members import MemberNames
+from dashboard.oidc import Oidc
 from dashboard.rule_book import RuleBook
 from dashboard.sessions import Sessions
 from dashboard.settings import DashboardSettings
@@ -57,6 +59,7 @@ ROUTERS: Final = tuple(
     pages.router
     for pages in (
         login_pages,
+        oidc_pages,
         queue_pages,
         alert_pages,
         triage_api,
@@ -111,6 +114,7 @@ def create_app(
         events=EventReader(settings.kafka),
         rules=book,
         limit=LoginLimit(),
+        oidc=Oidc(settings.oidc) if settings.oidc else None,
         zone=ZoneInfo(settings.timezone),
         cookie=f"jsoc-{settings.port}",
         templates=templates,

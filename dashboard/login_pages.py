@@ -26,7 +26,7 @@ def login_page(request: Request, site: SiteOf) -> Response:
     wanted = own_path(request.query_params.get("next", "/"))
     if site.session_of(request) is not None:
         return RedirectResponse(wanted, 303)
-    return _form_page(request, site, wanted)
+    return form_page(request, site, wanted)
 
 
 @router.post("/login")
@@ -36,18 +36,18 @@ async def log_in(request: Request, site: SiteOf) -> Response:
     wanted = own_path(form.get("next", "/"))
     visit = site.visit_of(request)
     if visit is None or not site.sessions.is_form_token(visit, form.get("form_token", "")):
-        return _form_page(request, site, wanted, say("This form is too old. Please try again."), status=403)
+        return form_page(request, site, wanted, say("This form is too old. Please try again."), status=403)
     name, password = form.get("name", ""), form.get("password", "")
     address = address_of(request)
     wait = site.limit.wait_seconds(address, name)
     if wait > 0:
         problem = say("Too many failures. Try again in {time}.", time=duration(int(wait + 1) * 1000))
-        return _form_page(request, site, wanted, problem, status=429, name=name)
+        return form_page(request, site, wanted, problem, status=429, name=name)
     short_enough = len(password.encode()) <= MAX_PASSWORD_BYTES
     if not short_enough or not await run_in_threadpool(site.accounts.verify, name, password):
         site.limit.failed(address, name)
         await run_in_threadpool(site.audit.note, name, "login_failed", address=address)
-        return _form_page(request, site, wanted, say("User name or password is wrong."), status=401, name=name)
+        return form_page(request, site, wanted, say("User name or password is wrong."), status=401, name=name)
     site.limit.succeeded(address, name)
     await run_in_threadpool(site.audit.note, name, "login", address=address)
     response = RedirectResponse(wanted, 303)
@@ -78,14 +78,16 @@ def choose_language(request: Request, name: str) -> Response:
     return response
 
 
-def _form_page(
+def form_page(
     request: Request, site: Site, wanted: str, problem: str = "", *, status: int = 200, name: str = ""
 ) -> Response:
+    """The log-in page, with what went wrong before."""
     known = site.visit_of(request)
     visit = known if known and not known.user else site.sessions.start("", "")  # two tabs share one visit
     response = site.page(
-        request, "login.html", None, status, visit=visit, wanted=wanted, problem=problem, name=safe(name, 60)
-    )
+        request, "login.html", None, status,
+        visit=visit, wanted=wanted, problem=problem, name=safe(name, 60), oidc=site.oidc is not None,
+    )  # fmt: skip
     site.remember(request, response, visit)
     return response
 

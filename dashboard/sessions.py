@@ -7,9 +7,9 @@ import secrets
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -26,6 +26,9 @@ class Session:
     nonce: str
     expires: int
     """Seconds since 1970."""
+    role: str = ""
+    """What an OpenID provider's claims stood for; empty: the role is the account's. Likewise the member."""
+    member: str = ""
 
 
 class Sessions:
@@ -40,21 +43,21 @@ class Sessions:
         self._key, self._now = key, now
         self._ended: dict[str, int] = {}
 
-    def start(self, user: str, fingerprint: str) -> Session:
+    def start(self, user: str, fingerprint: str, role: str = "", member: str = "") -> Session:
         """A new session."""
-        return Session(user, fingerprint, secrets.token_urlsafe(18), int(self._now()) + LIFETIME_SECONDS)
+        expires = int(self._now()) + LIFETIME_SECONDS
+        return Session(user, fingerprint, secrets.token_urlsafe(18), expires, role, member)
 
     def token(self, session: Session) -> str:
         """The session as a cookie value."""
-        body = urlsafe_b64encode(orjson.dumps([session.user, session.fingerprint, session.nonce, session.expires]))
-        return f"{body.decode()}.{self._sign('session', body)}"
+        return self._signed("session", list(astuple(session)))
 
     def read(self, token: str) -> Session | None:
         """The session a cookie value stands for; None if it is forged, over, or logged out."""
-        body, _, signature = token.partition(".")
-        if not hmac.compare_digest(signature.encode(), self._sign("session", body.encode()).encode()):
+        fields = self._checked("session", token)
+        if fields is None:
             return None
-        session = Session(*orjson.loads(urlsafe_b64decode(body)))
+        session = Session(*fields)
         if session.expires <= self._now() or session.nonce in self._ended:
             return None
         return session
@@ -65,6 +68,15 @@ class Sessions:
         self._ended = {nonce: expires for nonce, expires in self._ended.items() if expires > now}
         self._ended[session.nonce] = session.expires
 
+    def seal(self, texts: list[str], seconds: int) -> str:
+        """Texts as a cookie value that only we can make, good for so many seconds; whoever holds it can read it."""
+        return self._signed("sealed", [int(self._now()) + seconds, *texts])
+
+    def unseal(self, token: str) -> list[str] | None:
+        """What was sealed; None if it is forged or over."""
+        expires, *texts = self._checked("sealed", token) or [0]
+        return texts if expires > self._now() else None
+
     def form_token(self, session: Session) -> str:
         """What a form of this session must carry, so that no other site can send it."""
         return self._sign("form", session.nonce.encode())
@@ -72,6 +84,17 @@ class Sessions:
     def is_form_token(self, session: Session, token: str) -> bool:
         """Whether a form came from one of our own pages."""
         return hmac.compare_digest(token.encode(), self.form_token(session).encode())
+
+    def _signed(self, purpose: str, fields: list[Any]) -> str:
+        body = urlsafe_b64encode(orjson.dumps(fields))
+        return f"{body.decode()}.{self._sign(purpose, body)}"
+
+    def _checked(self, purpose: str, token: str) -> list[Any] | None:
+        body, _, signature = token.partition(".")
+        if not hmac.compare_digest(signature.encode(), self._sign(purpose, body.encode()).encode()):
+            return None
+        fields: list[Any] = orjson.loads(urlsafe_b64decode(body))
+        return fields
 
     def _sign(self, purpose: str, data: bytes) -> str:
         return hmac.new(self._key, purpose.encode() + b"\0" + data, sha256).hexdigest()

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from connectors.settings import ElasticsearchConnection, KafkaConnection
+from dashboard.oidc import OidcSettings
 
 
 class DashboardSettings(BaseModel):
@@ -30,6 +31,7 @@ class DashboardSettings(BaseModel):
         default=None, description="user file, session key, first password; absent: beside Elasticsearch's password file"
     )
     served_as: list[str] = Field(default=[], description="further host names a browser may ask for, behind a proxy")
+    oidc: OidcSettings | None = Field(default=None, description="an OpenID provider to log in with, beside passwords")
     timezone: str = Field(default="UTC", description="in which times are shown, such as Asia/Taipei")
 
     @field_validator("timezone")

@@ -23,6 +23,7 @@ from dashboard.language import LANGUAGES, current, say, script_words
 from dashboard.login_limit import LoginLimit
 from dashboard.member_desk import MemberDesk
 from dashboard.members import MemberNames
+from dashboard.oidc import Oidc
 from dashboard.rights import Right
 from dashboard.rule_book import RuleBook
 from dashboard.sessions import LIFETIME_SECONDS, Session, Sessions
@@ -90,6 +91,7 @@ class Site:
     events: EventReader
     rules: RuleBook
     limit: LoginLimit
+    oidc: Oidc | None
     zone: ZoneInfo
     cookie: str
     """Name of the session cookie; holds the port, since cookies do not tell ports apart."""
@@ -101,17 +103,21 @@ class Site:
         session = self.sessions.read(token) if token else None
         if session is None or not session.user:
             return None
-        return session if self.accounts.fingerprint(session.user) == session.fingerprint else None
+        return session if self._account_of(session) else None
 
     def visit_of(self, request: Request) -> Session | None:
         """The visit to the log-in page this request belongs to."""
-        token = request.cookies.get(self.cookie)
+        token = request.cookies.get(self._visit_cookie)
         return self.sessions.read(token) if token else None
 
     def remember(self, request: Request, response: Response, session: Session) -> None:
-        """Put the session into the answer's cookie."""
+        """Put the session into the answer's cookie.
+
+        A visit has a cookie of its own: a link from elsewhere comes without the strict session cookie, sees the log-in
+        page, and must not end the session it did not bring.
+        """
         response.set_cookie(
-            self.cookie,
+            self.cookie if session.user else self._visit_cookie,
             self.sessions.token(session),
             max_age=LIFETIME_SECONDS,
             httponly=True,
@@ -119,17 +125,33 @@ class Site:
             secure=request.url.scheme == "https",
         )
 
+    @property
+    def _visit_cookie(self) -> str:
+        return f"{self.cookie}-visit"
+
     def person_of(self, request: Request) -> Person | None:
         """Who sends this request."""
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         session = None
         if scheme.lower() == "bearer":
             name = self.tokens.user_of(secret.strip())
+            account = self.accounts.find(name) if name else None
         else:
             session = self.session_of(request)
-            name = session.user if session else None
-        account = self.accounts.find(name) if name else None
+            account = self._account_of(session) if session else None
         return Person(account, session) if account else None
+
+    def _account_of(self, session: Session) -> Account | None:
+        """Whose session it is; None if what it was given for does not hold any more."""
+        known = self.accounts.find(session.user)
+        if not session.role:
+            return known if self.accounts.fingerprint(session.user) == session.fingerprint else None
+        if self.oidc is None or known is not None:  # an account made since has the name now
+            return None
+        account = Account.model_validate(
+            {"name": session.user, "password": "", "role": session.role, "member": session.member}
+        )
+        return account if self.oidc.fingerprint(account) == session.fingerprint else None
 
     def page(self, request: Request, template: str, person: Person | None, status: int = 200, **data: Any) -> Response:
         """Render a template in the language of the request."""

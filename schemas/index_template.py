@@ -11,12 +11,16 @@ from pydantic.fields import FieldInfo
 
 from schemas.alert import RFC3339, Alert
 from schemas.errors import EventError
+from schemas.member import ID_PATTERN
+from schemas.member_part import MemberPart
 
 TEMPLATE_NAME: Final = "alerts-centre"
 INDEX_PATTERN: Final = "alerts-centre-*"
-"""Every index the centre's analysts read; members' and shared indices will carry other names."""
+"""Every index the centre's analysts read; members' indices carry other names."""
+MEMBER_TEMPLATE_NAME: Final = "alerts-member"
 
 _ALERT_ID: Final = re.compile(r"(\d{4})(0[1-9]|1[0-2])-[0-9a-f]{24}")
+_MEMBER_ID: Final = re.compile(ID_PATTERN)
 _KEYWORD: Final = {"type": "keyword", "ignore_above": 1024}
 
 _OVERRIDES: Final[dict[str, dict[str, Any]]] = {
@@ -28,11 +32,27 @@ _OVERRIDES: Final[dict[str, dict[str, Any]]] = {
     "jointsoc.group_by": {"type": "flattened", "ignore_above": 1024},
     # Read with its alert, never searched: kept in the source, not indexed.
     "jointsoc.evidence": {"type": "object", "enabled": False},
+    "key": {"type": "flattened", "ignore_above": 1024},
+    "events": {"type": "object", "enabled": False},
     "exception.fields": {"type": "flattened", "ignore_above": 1024},
     "finding.key": {"type": "flattened", "ignore_above": 1024},
     "workflow.notes": {"type": "object", "enabled": False},
     "workflow.history": {"type": "object", "enabled": False},
 }
+
+
+def member_index_of(alert_id: str, member: str) -> str:
+    """The index that holds a member's part of an alert; ids hold no dot, so `alerts-member.<id>.*` is one member's.
+
+    Raises:
+        EventError: as `index_of`; or the member's id is not one.
+
+    >>> member_index_of("202611-0123456789abcdef01234567", "kestrel-bank")
+    'alerts-member.kestrel-bank.2026.11'
+    """
+    if not _MEMBER_ID.fullmatch(member):
+        raise EventError("jointsoc.members", "names no index", got=member, expected="a-z 0-9 -, 2 to 40 characters")
+    return f"alerts-member.{member}.{index_of(alert_id).removeprefix('alerts-centre-')}"
 
 
 def index_of(alert_id: str) -> str:
@@ -51,20 +71,30 @@ def index_of(alert_id: str) -> str:
 
 
 def index_template() -> dict[str, Any]:
-    """The composable template for `alerts-centre-*`: types from `Alert`, unknown fields kept but not indexed.
+    """The composable template for `alerts-centre-*`, types from `Alert`."""
+    return _template(INDEX_PATTERN, Alert)
+
+
+def member_index_template() -> dict[str, Any]:
+    """The composable template for every member's index, types from `MemberPart`."""
+    return _template("alerts-member.*", MemberPart)
+
+
+def _template(pattern: str, model: type[BaseModel]) -> dict[str, Any]:
+    """A template whose types come from a model: unknown fields are kept but not indexed.
 
     `refresh_interval` is set, and short: half a second keeps "searchable" within the latency goal, and an index whose
     interval is set explicitly never stops refreshing because nobody searched it for a while. There is a replica as soon
     as there is a second node.
     """
     return {
-        "index_patterns": [INDEX_PATTERN],
+        "index_patterns": [pattern],
         "priority": 200,
         "template": {
             "settings": {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "500ms"},
-            "mappings": mappings_of(Alert),
+            "mappings": mappings_of(model),
         },
-        "_meta": {"made_from": "schemas.alert.Alert"},
+        "_meta": {"made_from": f"{model.__module__}.{model.__name__}"},
     }
 
 

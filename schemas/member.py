@@ -12,7 +12,8 @@ from schemas.errors import ConfigError
 
 TOPIC_PREFIX = "events."
 
-MemberId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{2,40}$")]
+ID_PATTERN = r"^[a-z0-9-]{2,40}$"
+MemberId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 """Names the topic `events.<id>`; DESIGN: `[a-z0-9-]{2,40}`."""
 
 

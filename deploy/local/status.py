@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from elasticsearch import ApiError, TransportError
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from connectors.elasticsearch import abilities, open_client
 from connectors.kafka_admin import group_lag, topic_partitions
+from deploy.local.elasticsearch_users import elasticsearch_connection
 from deploy.local.flink_job import find_job, restarts_of
 from deploy.local.job_reports import Accounts, Reports, counted, newest_of_all
 from deploy.local.kafka_broker import open_broker_admin
@@ -36,6 +39,7 @@ class ProcessStatus:
         packs: versions of the rule packs its workers use: one, but for the moment of a change.
         problem: why it restarts, or why the newest pack is not in force.
         counted: lines the job read, and what it did not use of them, by reason; since it first started.
+        abilities: of Elasticsearch only: what full distributions have, and whether this one has it.
     """
 
     process: str
@@ -48,6 +52,7 @@ class ProcessStatus:
     packs: tuple[str, ...] = ()
     problem: str = ""
     counted: Mapping[str, int] = field(default_factory=dict)
+    abilities: dict[str, bool] = field(default_factory=dict)
 
 
 def stack_status(settings: StackSettings) -> list[ProcessStatus]:
@@ -63,7 +68,8 @@ def stack_status(settings: StackSettings) -> list[ProcessStatus]:
             uptime = int(time.time() - leader.started)
             lag = lags.get(service.name)
             state = "lost" if service.lost(settings) else "running"
-            rows.append(ProcessStatus(service.name, state, service.address, leader.pid, uptime, lag))
+            able = _abilities(settings) if service.name == "elasticsearch" else {}
+            rows.append(ProcessStatus(service.name, state, service.address, leader.pid, uptime, lag, abilities=able))
     rows.append(_job_status(settings, lags.get(JOB_STEP)))
     return rows
 
@@ -101,6 +107,15 @@ def _job_status(settings: StackSettings, lag: int | None) -> ProcessStatus:
         problem=problem or refused,
         counted=counted(accounts),
     )
+
+
+def _abilities(settings: StackSettings) -> dict[str, bool]:
+    """What its Elasticsearch can do; empty while it does not answer."""
+    with open_client(elasticsearch_connection(settings, "operator"), request_timeout=5) as client:
+        try:
+            return abilities(client)
+        except (ApiError, TransportError):
+            return {}
 
 
 def _told(settings: StackSettings) -> tuple[Reports, Accounts]:

@@ -104,6 +104,8 @@ def _details(row: ProcessStatus) -> Iterator[str]:
     if row.counted:
         lines, *others = (f"{count:,} {_COUNTED.get(name, name)}" for name, count in row.counted.items())
         yield f"{lines}; {', '.join(others)}" if others else lines
+    if row.abilities:
+        yield ", ".join(f"{name}: {'yes' if there else 'no'}" for name, there in row.abilities.items())
     if row.problem:
         yield printable(row.problem)
 

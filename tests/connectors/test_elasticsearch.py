@@ -3,11 +3,13 @@ from __future__ import annotations
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from elasticsearch import ApiError
 from elasticsearch import ConnectionError as NoConnection
 
-from connectors.elasticsearch import explained, is_ready, open_client, translated, wait_until_ready
+from connectors.elasticsearch import abilities, explained, is_ready, open_client, translated, wait_until_ready
 from connectors.settings import ElasticsearchConnection
 from schemas.errors import ConfigError, ConnectionError_
 from tests.connectors.elasticsearch_double import api_error
@@ -58,6 +60,22 @@ def test_a_server_that_is_away_is_not_ready_and_waiting_for_it_ends(connection: 
     stop = threading.Event()
     stop.set()
     assert wait_until_ready(client, 60, stop) is False
+
+
+@pytest.mark.parametrize(("status", "there"), [(400, False), (405, False), (403, True), (404, True)])
+def test_an_ability_is_told_by_whether_its_address_is_served_whoever_may_use_it(status: int, there: bool) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise api_error(status)
+
+    assert abilities(SimpleNamespace(perform_request=refuse)) == {"data streams": there, "ILM": there}  # type: ignore[arg-type]
+
+
+def test_a_server_that_cannot_answer_now_is_not_said_to_lack_anything() -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise api_error(503)
+
+    with pytest.raises(ApiError):
+        abilities(SimpleNamespace(perform_request=refuse))  # type: ignore[arg-type]
 
 
 def test_a_password_file_others_can_read_is_refused(connection: ElasticsearchConnection) -> None:

@@ -77,6 +77,28 @@ def test_an_alert_becomes_a_document_with_its_own_id_index_revision_and_bytes() 
     assert one.origin == Origin("alerts", 1, 9, 1_795_435_200_000)
 
 
+def test_each_member_hit_has_its_part_in_an_index_of_its_own_where_that_is_asked_for() -> None:
+    alert = make_alert(revision=5)
+    record = Record(alert.to_json())
+    documents, rejected = read_records([record], member_indices=True)
+    assert rejected == []
+    assert [(document.index, document.id, document.revision) for document in documents] == [
+        ("alerts-centre-2026.11", alert.id, 5),
+        ("alerts-member.aurora-bank.2026.11", f"{alert.id}-aurora-bank", 5),
+        ("alerts-member.meridian-bank.2026.11", f"{alert.id}-meridian-bank", 5),
+    ]
+    assert b"meridian" not in documents[1].source
+    assert b"aurora" not in documents[2].source
+    assert read_records([record])[0] == documents[:1]
+
+
+def test_a_member_whose_id_names_no_index_makes_a_dead_letter_of_its_alert() -> None:
+    alert = make_alert()
+    alert.jointsoc.members[0].id = "../x"
+    _, rejected = read_records([Record(alert.to_json())], member_indices=True)
+    assert "jointsoc.members: names no index" in rejected[0].detail
+
+
 def test_an_alert_over_several_lines_is_stored_on_one() -> None:
     pretty = orjson.dumps(orjson.loads(make_alert().to_json()), option=orjson.OPT_INDENT_2)
     documents, _ = read_records([Record(pretty)])

@@ -23,6 +23,7 @@ from dashboard.member_view import DEADLINE_HOURS, finding_of
 from schemas.alert import Alert
 from schemas.errors import ConnectionError_
 from schemas.finding import Answer, Finding, finding_id
+from schemas.member_part import part_of
 from schemas.times import now_ms
 from tests.alert_samples import NOON, alert_id, make_alert, stories
 from tests.dashboard.documents_double import DocumentsDouble
@@ -54,6 +55,14 @@ def secrets_of(alert: Alert, member: str) -> set[str]:
     others = {part.id for part in alert.jointsoc.members} - {member}
     foreign = [item for item in alert.jointsoc.evidence if item.topic != f"events.{member}"]
     return others | {MEMBERS[other] for other in others if other in MEMBERS} | {item.event_id for item in foreign}
+
+
+@given(alerts(), st.sampled_from(NAMES))
+def test_no_document_of_a_members_own_index_holds_anything_of_another(alert: Alert, member: str) -> None:
+    part = part_of(alert, member)
+    assert (part is None) == (member not in {hit.id for hit in alert.jointsoc.members})
+    told = part.to_json().decode() if part else ""
+    assert not [secret for secret in secrets_of(alert, member) if secret in told]
 
 
 @given(alerts(), st.sampled_from(NAMES))

@@ -110,9 +110,11 @@ def test_the_log_in_form_of_an_older_tab_still_works(visitor: TestClient, tmp_pa
 
 def test_a_session_of_the_log_in_page_is_not_taken_over_by_logging_in(visitor: TestClient, tmp_path: Path) -> None:
     visitor.get("/login")
-    before = visitor.cookies["jsoc-19080"]
+    visit = visitor.cookies["jsoc-19080-visit"]
     log_in(visitor, tmp_path)
-    assert visitor.cookies["jsoc-19080"] != before
+    assert visitor.cookies["jsoc-19080"] != visit
+    visitor.cookies.set("jsoc-19080", visit, domain="127.0.0.1")
+    assert visitor.get("/").status_code == 303
 
 
 def test_logging_out_ends_the_session_even_for_a_copy_of_the_cookie(analyst: TestClient) -> None:

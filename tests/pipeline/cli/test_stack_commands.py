@@ -71,6 +71,13 @@ def test_status_tells_of_the_job_its_pack_its_restarts_and_what_is_wrong(monkeyp
     ]
 
 
+def test_status_tells_what_elasticsearch_can_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = ProcessStatus("elasticsearch", "running", abilities={"data streams": False, "ILM": True})
+    monkeypatch.setattr(status_module, "stack_status", lambda _: [row])
+    result = CliRunner().invoke(status_module.status, [], standalone_mode=False)
+    assert "elasticsearch: data streams: no, ILM: yes" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(0, "0s"), (59, "59s"), (60, "1m00s"), (3599, "59m59s"), (90_000, "1d01h")]
 )

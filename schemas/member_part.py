@@ -1,0 +1,82 @@
+"""What one member may see of an alert: its own part. Nothing here passes on another member's id, name or evidence."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.alert import RFC3339, Alert, Level, State
+from schemas.finding import Band, OwnEvent, others_band
+from schemas.member import MemberId
+
+SECRET: Final = frozenset({"red", "amber+strict"})
+"""TLP under which even the shared key stays at the centre."""
+
+
+class MemberPart(BaseModel):
+    """One member's part of one revision of an alert: the document of `alerts-member.<id>.*`."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    timestamp: str = Field(alias="@timestamp", pattern=RFC3339, description="the member's own last hit")
+    alert: str
+    member: MemberId
+    state: State
+    level: Level
+    rule: str
+    title: str
+    key: dict[str, str] = Field(default={}, description="the shared key, where the alert's TLP lets it be told")
+    hits: int = Field(description="the member's own")
+    first_seen: str = Field(pattern=RFC3339)
+    last_seen: str = Field(pattern=RFC3339)
+    others: Band = Field(description="how many other members were hit")
+    events: list[OwnEvent] = []
+    tlp: str
+    drill: bool = False
+
+    def to_json(self) -> bytes:
+        """The part as one line of JSON."""
+        return self.model_dump_json(by_alias=True).encode()
+
+
+def part_of(alert: Alert, member: str) -> MemberPart | None:
+    """The member's part of an alert; None if it was not hit.
+
+    The alert's own sentence is left out: it may name others.
+    """
+    own = next((part for part in alert.jointsoc.members if part.id == member), None)
+    if own is None:
+        return None
+    body = alert.jointsoc
+    return MemberPart(
+        timestamp=own.last_seen,
+        alert=alert.id,
+        member=member,
+        state=body.alert.state,
+        level=body.alert.level,
+        rule=alert.rule.uuid,
+        title=alert.rule.name,
+        key={} if body.tlp in SECRET else _own_key(alert, member),
+        hits=own.count,
+        first_seen=own.first_seen,
+        last_seen=own.last_seen,
+        others=others_band(len({part.id for part in body.members} - {member})),
+        events=[
+            OwnEvent(event_id=item.event_id, time=item.time, detections=item.rule)
+            for item in body.evidence
+            if item.member == member and item.topic == f"events.{member}"
+        ],
+        tlp=body.tlp,
+        drill=body.drill,
+    )
+
+
+def _own_key(alert: Alert, member: str) -> dict[str, str]:
+    """The key, but for values that name another member (a rule may group by the institution)."""
+    others = {part.id for part in alert.jointsoc.members} | set(alert.organization.id)
+    return {
+        name: value
+        for name, value in alert.jointsoc.group_by.items()
+        if not any(other in value or other in name for other in others - {member})
+    }
