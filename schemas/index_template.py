@@ -28,6 +28,7 @@ _OVERRIDES: Final[dict[str, dict[str, Any]]] = {
     "jointsoc.group_by": {"type": "flattened", "ignore_above": 1024},
     # Read with its alert, never searched: kept in the source, not indexed.
     "jointsoc.evidence": {"type": "object", "enabled": False},
+    "jointsoc.members.counts": {"type": "object", "enabled": False},
     "exception.fields": {"type": "flattened", "ignore_above": 1024},
     "finding.key": {"type": "flattened", "ignore_above": 1024},
     "workflow.notes": {"type": "object", "enabled": False},
