@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Annotated, Any, Final
 
@@ -23,10 +24,11 @@ from dashboard.boards import (
 )
 from dashboard.health_board import MemberLine
 from dashboard.language import say
+from dashboard.member_lines import in_columns, spark
 from dashboard.queue_query import CURRENT
 from dashboard.site import Person, Reader, Site, SiteOf, needs
 from dashboard.vocabulary import label
-from dashboard.wording import clock, counted, day_and_clock, duration, number, safe
+from dashboard.wording import clock, counted, day_and_clock, duration, number, safe, tenths
 from schemas.errors import ConnectionError_
 from schemas.times import from_rfc3339, now_ms, to_rfc3339
 
@@ -36,6 +38,9 @@ Auditor = Annotated[Person, needs("audit")]
 Cells = dict[str, tuple[str, str]]
 """Name of a cell -> its text and its class: what changes while the page is open."""
 SAMPLE: Final = 500
+LATE_SHARE: Final = 20
+"""One line in so many may come late before the board marks it."""
+MANY_DEAD: Final = 100
 NOTHING: Final = "\N{EN DASH}"
 
 
@@ -84,39 +89,55 @@ def audit_page(request: Request, site: SiteOf, person: Auditor, who: str = "") -
 
 
 def members_data(site: Site) -> dict[str, Any]:
-    """Cells and lines of the members' board."""
+    """Cells and lines of the members' board: a panel for each kind of institution."""
     now = now_ms()
     lines = site.health.lines(site.names.registry().members, now)
-    silent = sum(line.health in ("no_heartbeat", "no_events") for line in lines)
+    states = Counter(line.health for line in lines)
+    behind = [line for line in lines if line.behind]
+    total, late, dead = (sum(line.hour[part] for line in lines) for part in range(3))
+    worst_late = max(lines, key=lambda line: line.hour[1] / max(1, line.hour[0]), default=None)
+    worst_dead = max(lines, key=lambda line: line.hour[2], default=None)
     cells: Cells = {
-        "reporting": (str(sum(line.health == "reporting" for line in lines)), "tile"),
-        "silent": (str(silent), "tile warn" if silent else "tile"),
-        "newest": (duration(now - site.health.newest) if site.health.newest else NOTHING, "tile"),
+        "reporting": (str(states["reporting"]), ""),
+        "rate": (say("{n} lines/s", n=f"{sum(line.rate for line in lines):,.0f}"), ""),
+        "no_heartbeat": (str(states["no_heartbeat"]), "bad" if states["no_heartbeat"] else ""),
+        "no_events": (str(states["no_events"]), "warn" if states["no_events"] else ""),
+        "unknown": (str(states["unknown"]), ""),
+        "behind": (str(len(behind)), "warn" if behind else ""),
+        "behind_who": (", ".join(safe(line.member.name, 30) for line in behind[:2]) or say("none"), ""),
+        "late": (_share(late, total), ""),
+        "late_who": (_worst(worst_late, _share(worst_late.hour[1], worst_late.hour[0])) if worst_late else "", ""),
+        "dead": (number(dead), ""),
+        "dead_who": (_worst(worst_dead, number(worst_dead.hour[2])) if worst_dead else "", ""),
     }
     for line in lines:
-        cells |= _member_cells(line, site, now)
-    return {"cells": cells, "rows": [line.member.id for line in lines], "lines": lines, "checked": _checked(site, now)}
-
-
-def _member_cells(line: MemberLine, site: Site, now: int) -> Cells:
-    def since(moment: int | None) -> str:
-        return day_and_clock(moment, site.zone, now) if moment else say("never")
-
-    advice = {
-        "no_heartbeat": say("No heartbeat: call the forwarder's operator."),
-        "no_events": say("The forwarder lives but sends nothing: ask about its sources."),
-        "unknown": say("Nothing was ever heard of it."),
-    }
-    key = line.member.id
+        cells |= _member_cells(line, now)
+    sectors: dict[str, list[MemberLine]] = {}
+    for line in lines:
+        sectors.setdefault(line.member.kind, []).append(line)
     return {
-        f"{key}.health": (label(line.health), f"say {line.health}"),
-        f"{key}.advice": (advice.get(line.health, safe(line.error, 120)), "dim"),
-        f"{key}.heartbeat": (since(line.heartbeat), "n"),
-        f"{key}.events": (since(line.events), "n"),
-        f"{key}.lines": (number(line.lines), "n"),
-        f"{key}.late": (_share(line.late, line.lines), "n"),
-        f"{key}.dead": (number(line.dead), "n"),
-        f"{key}.waiting": (number(line.waiting), "n"),
+        "cells": cells, "rows": [line.member.id for line in lines], "lines": lines, "checked": _checked(site, now),
+        "columns": in_columns(sectors), "sparks": {line.member.id: spark(line.columns) for line in lines},
+        "up": Counter(line.member.kind for line in lines if line.health == "reporting"),
+    }  # fmt: skip
+
+
+def _worst(line: MemberLine, value: str) -> str:
+    return say("worst: {name} {value}", name=safe(line.member.name, 30), value=value)
+
+
+def _member_cells(line: MemberLine, now: int) -> Cells:
+    key, heard = line.member.id, line.health == "reporting"
+    since = {"no_heartbeat": line.heartbeat or line.events, "no_events": line.events}.get(line.health)
+    state = f"{label(line.health)} {duration(now - since)}" if since else label(line.health)
+    total, late, dead = line.hour
+    much_late, much_dead = late > total // LATE_SHARE, dead > MANY_DEAD
+    return {
+        f"{key}.health": (say("Behind") if line.behind else state, f"say {'behind' if line.behind else line.health}"),
+        f"{key}.rate": (f"{line.rate:,.0f}" if heard or line.events else NOTHING, ""),
+        f"{key}.lag": (tenths(line.lag) if heard else NOTHING, "hot" if line.behind else ""),
+        f"{key}.late": (_share(late, total), "hot" if much_late else ""),
+        f"{key}.dead": (number(dead) if line.events else NOTHING, "hot" if much_dead else ""),
     }
 
 
@@ -227,10 +248,8 @@ def _when(at: str, site: Site, now: int) -> str:
 
 
 def _span(milliseconds: int | None) -> str:
-    if milliseconds is None:
-        return NOTHING
-    return f"{milliseconds / 1000:.1f} s" if milliseconds < 10_000 else duration(milliseconds)
+    return NOTHING if milliseconds is None else tenths(milliseconds)
 
 
 def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else NOTHING
+    return f"{100 * part / whole:.1f}%" if whole else NOTHING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from zoneinfo import ZoneInfo
 from dashboard.language import say
 from dashboard.spread import Bar, strip
 from dashboard.vocabulary import label
-from dashboard.wording import clock, counted, duration, key_text, number, safe, span, state_note
+from dashboard.wording import clock, counted, duration, key_text, number, safe, span, state_note, tenths
 from schemas.alert import Alert, MemberHit
 from schemas.times import from_rfc3339
 from schemas.workflow import Workflow
@@ -130,6 +131,16 @@ def _group_of(alert: Alert, workflow: Workflow, group: str, names: Mapping[str, 
             return label(workflow.status)
 
 
+def initials(name: str) -> str:
+    """Two letters that stand for a person.
+
+    >>> initials("mei.lin"), initials("wei"), initials("")
+    ('ML', 'WE', '')
+    """
+    words = [word for word in re.split(r"[^\w]+", name) if word]
+    return ("".join(word[0] for word in words[:2]) if len(words) > 1 else name[:2]).upper()
+
+
 def in_groups(rows: list[Row]) -> list[Row]:
     """Rows of one group together, groups in the order of their first row."""
     place: dict[str, int] = {}
@@ -180,6 +191,9 @@ def facts_of(alert: Alert, zone: ZoneInfo, now: int) -> list[tuple[str, str, str
         facts.append((say("Spread, first to last institution"), duration(max(spread) - min(spread)),
                       span(min(spread), max(spread), zone, now)))  # fmt: skip
     facts.append((say("First to last hit"), duration(last - first), span(first, last, zone, now)))
+    if body.alert.state == "open":
+        made = from_rfc3339(alert.event.created) - from_rfc3339(alert.timestamp)
+        facts.append((say("Last hit to alert"), tenths(max(0, made)), say("on arrival")))
     return facts
 
 

@@ -229,5 +229,6 @@
     keys.set("z", () => { undo(); });
   }
 
+  addEventListener("pagehide", () => sessionStorage.setItem("order", JSON.stringify(shown())));
   point(known.has(cursor) ? cursor : order[0], false);
 })();

@@ -18,7 +18,7 @@ from pipeline.correlate.alert import threat_of
 from pipeline.rulepack import RulePack
 from schemas.alert import Alert
 from schemas.finding import Answer, finding_id
-from schemas.health import Heartbeat, PartitionAccount, health_topic
+from schemas.health import Heartbeat, InputCounters, PartitionAccount, health_topic
 from schemas.times import to_rfc3339
 from tests.alert_samples import MINUTE, make_alert, stories
 
@@ -132,7 +132,8 @@ def health_of_the_day(now: int, ids: list[str]) -> Iterator[HealthRecord]:
         for number, member in enumerate(ids):
             if member == NOT_YET or (member == DEAF and minute < 21):
                 continue
-            beat = Heartbeat(timestamp=to_rfc3339(at), member=member, agent="0.3.0", inputs=[],
+            beat = Heartbeat(timestamp=to_rfc3339(at), member=member, agent="0.3.0", inputs=[InputCounters(
+                name="portal", spool_oldest=to_rfc3339(at - 48_000 if member == "granite-bank" else at - 400 - number * 37))],
                              spool_bytes=41_000_000 if member == "granite-bank" else 0)  # fmt: skip
             yield HealthRecord(health_topic(member), at, beat.to_json())
             if DRY.get(member, -1) < minute:
