@@ -12,14 +12,15 @@ from fastapi.responses import JSONResponse
 
 from connectors.alert_index import AlertQuery
 from dashboard.answers import away, no_such_alert
+from dashboard.beside import others_of, same_key
 from dashboard.language import say
 from dashboard.matrix import grid
 from dashboard.queue_query import CURRENT
-from dashboard.rows import facts_of, initials, order_of, row_of
+from dashboard.rows import facts_of, order_of, row_of
 from dashboard.site import Reader, Site, SiteOf
 from dashboard.shares import shares
 from dashboard.spread import timeline
-from dashboard.triage import REASONS, key_of
+from dashboard.triage import REASONS
 from dashboard.vocabulary import label
 from dashboard.why import reasons
 from dashboard.wording import clock, counted, day_and_clock, number, safe
@@ -98,10 +99,9 @@ def _alert(site: Site, alert: Alert) -> dict[str, Any]:
         "drawing": drawing,
         "lanes": list(lanes),
         "matrix": matrix,
-        "others": _others(site, {member.id for member in body.members}, now),
+        "others": others_of(site, alert, now),
         "needed": correlation.min_organizations if correlation else 0,
         "why": reasons(correlation, alert, names, site.zone) if correlation else [],
-        "initials": initials,
         "member_names": names,
         "member_kinds": {member.id: member.kind for member in site.names.registry().members},
         "evidence": [_evidence(site, item, names, now) for item in body.evidence],
@@ -113,9 +113,9 @@ def _alert(site: Site, alert: Alert) -> dict[str, Any]:
         "label": label,
         "safe": safe,
         "when": lambda at: day_and_clock(from_rfc3339(at), site.zone, now),
-        "precedents": [(past, _same_key(past, alert)) for past in precedents],
+        "precedents": [(past, same_key(past, alert)) for past in precedents],
         "verdicts": shares(Counter(past.reason for past in precedents if past.reason)),
-        "known_key": any(_same_key(past, alert) for past in precedents),
+        "known_key": any(same_key(past, alert) for past in precedents),
         "related": _related(site, alert),
         "people": [account.name for account in site.accounts.all() if account.may("triage")],
         "rule": _rule(alert),
@@ -137,22 +137,6 @@ def _related(site: Site, alert: Alert) -> list[tuple[str, str, str]]:
                 found[other.id] = other
     workflows = site.desk.of_many(list(found.values()))
     return [(other.id, safe(other.message), workflows[other.id].status) for other in list(found.values())[:20]]
-
-
-def _others(site: Site, hit: set[str], now: int) -> dict[str, Any]:
-    """Who was not hit: those who report, those who cannot be judged, those who do not send yet."""
-    lines = [line for line in site.health.lines(site.names.registry().members, now) if line.member.id not in hit]
-    unheard = [safe(line.member.name, 60) for line in lines if line.health in ("no_heartbeat", "no_events")]
-    return {
-        "all": len(lines),
-        "report": sum(line.health == "reporting" for line in lines),
-        "unheard": unheard,
-        "never": sum(line.health == "unknown" for line in lines),
-    }
-
-
-def _same_key(past: Workflow, alert: Alert) -> bool:
-    return bool(past.key) and past.key == key_of(alert)
 
 
 def _last_deed(workflow: Workflow) -> str:

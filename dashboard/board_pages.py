@@ -108,7 +108,7 @@ def members_data(site: Site) -> dict[str, Any]:
         "late": (_share(late, total), ""),
         "late_who": (_worst(worst_late, _share(worst_late.hour[1], worst_late.hour[0])) if worst_late else "", ""),
         "dead": (number(dead), ""),
-        "dead_who": (_worst(worst_dead, number(worst_dead.hour[2])) if worst_dead else "", ""),
+        "dead_who": (_worst(worst_dead, number(worst_dead.hour[2])) if worst_dead and dead else say("none"), ""),
     }
     for line in lines:
         cells |= _member_cells(line, now)
@@ -129,7 +129,8 @@ def _worst(line: MemberLine, value: str) -> str:
 def _member_cells(line: MemberLine, now: int) -> Cells:
     key, heard = line.member.id, line.health == "reporting"
     since = {"no_heartbeat": line.heartbeat or line.events, "no_events": line.events}.get(line.health)
-    state = f"{label(line.health)} {duration(now - since)}" if since else label(line.health)
+    name = say("No events") if line.health == "no_events" else label(line.health)
+    state = f"{name} {duration(now - since)}" if since else name
     total, late, dead = line.hour
     much_late, much_dead = late > total // LATE_SHARE, dead > MANY_DEAD
     return {

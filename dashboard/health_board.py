@@ -113,7 +113,7 @@ class HealthBoard:
         with self._lock:
             lines = [self._line(member, now) for member in members]
         order = ("no_heartbeat", "no_events", "unknown", "reporting", "disabled")
-        return sorted(lines, key=lambda line: (order.index(line.health), line.member.id))
+        return sorted(lines, key=lambda line: (order.index(line.health), not line.behind, line.member.id))
 
     def silent(self, member: str, start: int, end: int) -> bool:
         """Whether nothing was heard of a member from one moment to another (ms), as far as is remembered."""

@@ -8,7 +8,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from dashboard.language import say
-from dashboard.spread import shade
+from dashboard.spread import STRIP_ROWS, STRIP_WIDTH, Bar, shade, strip
 from dashboard.wording import MINUTE, clock, day_and_clock, duration, safe
 from schemas.alert import Alert, Evidence, MemberHit
 from schemas.times import from_rfc3339
@@ -82,6 +82,31 @@ def grid(alert: Alert, names: Mapping[str, str], zone: ZoneInfo, now: int, silen
     ]
     hatched = any(cell.css == "hatch" for row in rows for cell in row)
     return Grid(start, start + width * step, duration(step), columns, rows, most, hatched)
+
+
+DECIDED: Final = 6
+"""The shade of the hit that decided, in the mini drawing."""
+
+
+def mini(alert: Alert) -> list[Bar]:
+    """The matrix in the queue: a bar for each cell with hits of the first six institutions."""
+    body = alert.jointsoc
+    members, step = body.members[:STRIP_ROWS], body.column_ms
+    width = max((len(member.counts) for member in members), default=0)
+    if step <= 0 or not 1 < width <= MOST_COLUMNS:
+        return strip(body.members)
+    start = from_rfc3339(alert.event.start) // step * step
+    most = max(count for member in members for count in member.counts) or 1
+    cell = STRIP_WIDTH / width
+    bars: list[Bar] = []
+    for row, member in enumerate(members):
+        own = [item for item in body.evidence if item.member == member.id]
+        for column, count in enumerate(member.counts):
+            if count:
+                within = [item for item in own if _is_in(item, start + column * step, step)]
+                how = DECIDED if _decided(alert, within) else shade(count, most)
+                bars.append((round(column * cell, 1), row * 4, round(cell - 0.8, 1), how))
+    return bars
 
 
 def _cell(

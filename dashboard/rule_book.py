@@ -60,6 +60,11 @@ class RuleBook:
         pack = self.pack()
         return next((one for one in pack.correlations if one.id == rule), None) if pack else None
 
+    def needed(self, rule: str) -> int:
+        """How many corporate groups the correlation of that uuid wants; 0 where it is not known."""
+        correlation = self.correlation(rule)
+        return correlation.min_organizations if correlation else 0
+
     def text(self, rule: str) -> str | None:
         """The rule's own YAML; None if no file of ours holds it."""
         with self._lock:

@@ -139,7 +139,7 @@ def health_of_the_day(now: int, ids: list[str]) -> Iterator[HealthRecord]:
             if DRY.get(member, -1) < minute:
                 totals[member] += int((2 + number * 37 % 11) * 600 * (1.2 + sin(minute / 7 + number)))
             late = totals[member] * (62 if member == "lantern-bank" else 1 + number % 4) // 1000
-            dead = 318 if member == "finch-futures" else number % 3
+            dead = (62 - minute) * (318 if member == "finch-futures" else number % 3) // 62
             account = PartitionAccount(timestamp=to_rfc3339(at), topic=f"events.{member}", partition=0, next_offset=0,
                                        records=totals[member] // 50, lines=totals[member] + dead, dead=dead, late=late,
                                        evaluated=totals[member], matched=totals[member] // 900)  # fmt: skip
