@@ -13,6 +13,7 @@ from connectors.alert_index import MAX_FOUND, AlertQuery
 from dashboard.answers import away
 from dashboard.boards import (
     AGES,
+    GOALS,
     age_rows,
     balance,
     latencies,
@@ -22,13 +23,17 @@ from dashboard.boards import (
     tactic_cells,
     times_to,
 )
+from dashboard.charts import latency_chart, paces, volume_chart
 from dashboard.health_board import MemberLine
 from dashboard.language import say
 from dashboard.member_lines import in_columns, spark
 from dashboard.queue_query import CURRENT
+from dashboard.rule_words import condition_text, fired_by_day, tactic_text
+from dashboard.shares import shares
 from dashboard.site import Person, Reader, Site, SiteOf, needs
+from dashboard.spread import shade
 from dashboard.vocabulary import label
-from dashboard.wording import clock, counted, day_and_clock, duration, number, safe, tenths
+from dashboard.wording import DAY, MINUTE, clock, counted, day_and_clock, duration, number, safe, tenths
 from schemas.errors import ConnectionError_
 from schemas.times import from_rfc3339, now_ms, to_rfc3339
 
@@ -41,6 +46,10 @@ SAMPLE: Final = 500
 LATE_SHARE: Final = 20
 """One line in so many may come late before the board marks it."""
 MANY_DEAD: Final = 100
+POOR: Final = 25
+"""Per cent of precision under which a rule is marked."""
+LATENCY_GOAL: Final = 5_000
+"""ms, from the completing event to the alert."""
 NOTHING: Final = "\N{EN DASH}"
 
 
@@ -146,74 +155,104 @@ def rules_data(site: Site) -> dict[str, Any]:
     """Cells and lines of the rules' board."""
     now = now_ms()
     found = site.index.find(AlertQuery(states=CURRENT, limit=1))
+    recent = site.index.find(AlertQuery(states=CURRENT, since=to_rfc3339(now - 7 * DAY), limit=MAX_FOUND)).alerts
     pack = site.rules.pack()
-    alerting = [(c.id, c.title, str(c.level)) for c in pack.correlations] if pack else []
+    alerting = [(c.id, c.title, str(c.level)) for c in pack.correlations if c.alerts] if pack else []
     alerting += [(d.id, d.title, d.level) for d in pack.detections if d.alerts] if pack else []
+    gone = {alert.rule.uuid: (alert.rule.name, str(alert.jointsoc.alert.level)) for alert in recent}
+    alerting += [(key, *gone[key]) for key in gone.keys() - {identity for identity, *_ in alerting}]
     lines = rule_lines(alerting, found.by_rule, site.member_desk.verdicts())
     tags = [c.tags for c in pack.correlations] + [d.tags for d in pack.detections] if pack else []
-    tactics = tactic_cells(tags, found.by_tactic)
+    tactics = tactic_cells(tags, found.by_tactic, found.by_technique)
+    most = max((cell.fired for tactic in tactics for cell in tactic.techniques), default=0)
+    never = sum(not line.fired for line in lines)
+    confirmed, false = sum(line.confirmed for line in lines), sum(line.false_alarm for line in lines)
+    poor = sum(line.precision is not None and line.precision < POOR for line in lines)
+    in_force = [e for e in site.exceptions.all() if e.state == "in_force" and e.expires >= to_rfc3339(now)]
     cells: Cells = {
-        "rules": (str(len(alerting)), "tile"),
-        "never": (str(sum(not line.fired for line in lines)), "tile"),
-        "alerts": (number(found.total), "tile"),
+        "rules": (str(len(pack.correlations) if pack else len(alerting)), ""),
+        "never": (str(never), "warn" if never else ""),
+        "alerts": (number(found.total), ""),
+        "joined": (say("{n} repeats joined in 7 days", n=f"{sum(a.jointsoc.events - 1 for a in recent):,}"), ""),
+        "precision": (_share(confirmed, confirmed + false), ""),
+        "poor": (str(poor), "warn" if poor else ""),
+        "exceptions": (str(len(in_force)), ""),
     }
+    kept = {c.id: c for c in pack.correlations} if pack else {}
+    days = fired_by_day(recent, now)
     for line in lines:
-        right = say("few answers") if line.precision is None else f"{line.precision} %"
+        right = say("few") if line.precision is None else f"{line.precision}%"
         cells |= {
-            f"{line.id}.fired": (number(line.fired), "n"),
-            f"{line.id}.precision": (right, "n"),
-            f"{line.id}.said": (f"{line.confirmed} / {line.false_alarm} / {line.cannot_tell}", "n"),
+            f"{line.id}.fired": (number(line.fired) if line.fired else say("never"), "" if line.fired else "hot"),
+            f"{line.id}.precision": (right, "hot" if line.precision is not None and line.precision < POOR else ""),
+            f"{line.id}.said": (f"{line.confirmed} / {line.false_alarm} / {line.cannot_tell}", ""),
         }
     cells |= {f"tactic.{cell.name}": (number(cell.fired), "") for cell in tactics}
     return {
-        "cells": cells, "rows": [line.id for line in lines], "lines": lines, "tactics": tactics,
-        "pack": safe(pack.version, 60) if pack else "", "checked": _checked(site, now),
+        "cells": cells, "rows": [line.id for line in lines], "lines": lines, "tactics": tactics, "most": most,
+        "pack": safe(pack.version, 60) if pack else "", "checked": _checked(site, now), "shade": shade,
+        "detections": f"{len(pack.detections):,}" if pack else NOTHING, "days": days,
+        "clear": confirmed + false, "unclear": sum(line.cannot_tell for line in lines), "poor_under": POOR,
+        "conditions": {key: condition_text(rule) for key, rule in kept.items()},
+        "tactic_of": {key: tactic_text(rule.tags) for key, rule in kept.items()},
+        "verdicts": {line.id: shares({"confirmed": line.confirmed, "false_alarm": line.false_alarm,
+                                      "cannot_tell": line.cannot_tell}) for line in lines},
     }  # fmt: skip
 
 
 def operations_data(site: Site) -> dict[str, Any]:
-    """Cells of the operations' board."""
+    """Cells and drawings of the operations' board; drills are left out."""
     now = now_ms()
-    latest = site.index.find(AlertQuery(states=CURRENT, limit=SAMPLE)).alerts
+    latest = [a for a in site.index.find(AlertQuery(states=CURRENT, limit=SAMPLE)).alerts if not a.jointsoc.drill]
     workflows = site.desk.of_many(latest)
-    closed = site.desk.with_status(("closed",))
-    to_do = site.index.find(AlertQuery(states=CURRENT, without=closed, limit=MAX_FOUND))
-    waiting = site.member_desk.waiting()
-    late = overdue(waiting, to_rfc3339(now))
+    closed = site.desk.with_status(("closed", "acknowledged"))
+    to_do = site.index.find(AlertQuery(states=CURRENT, without=closed, limit=MAX_FOUND)).alerts
+    findings = site.member_desk.waiting()
+    late = overdue(findings, to_rfc3339(now))
     delays = latencies(latest)
     sums = balance(site.health.accounts())
+    ages = age_rows(to_do, now)
+    past = sum(count for row in ages for column, count in enumerate(row.counts) if row.past(column))
+    rate = site.health.lines_between(now - 5 * MINUTE, now) / 300
+    p50, p95 = percentile(delays, 50), percentile(delays, 95)
     cells: Cells = {
-        "p50": (_span(percentile(delays, 50)), "tile"),
-        "p95": (_span(percentile(delays, 95)), "tile"),
-        "acknowledge": (_span(percentile(times_to("acknowledged", latest, workflows), 50)), "tile"),
-        "notify": (_span(percentile(times_to("notified", latest, workflows), 50)), "tile"),
-        "waiting": (str(len(waiting)), "tile"),
-        "overdue": (str(len(late)), "tile alarm" if late else "tile"),
-        "lines": (number(sums.lines), "n"),
-        "evaluated": (number(sums.evaluated), "n"),
-        "dead": (number(sums.dead), "n"),
-        "late": (number(sums.late), "n"),
-        "difference": (number(sums.difference), "n" if sums.difference == 0 else "n say no_heartbeat"),
+        "p50": (_span(p50), ""),
+        "p95": (say("95 % within {time}", time=_span(p95)), "warn" if (p95 or 0) > LATENCY_GOAL else ""),
+        "past": (str(past), "warn" if past else ""),
+        "acknowledge": (_span(percentile(times_to("acknowledged", latest, workflows), 50)), ""),
+        "notify": (_span(percentile(times_to("notified", latest, workflows), 50)), ""),
+        "rate": (f"{rate:,.0f}", ""),
+        "waiting": (str(len(findings)), ""),
+        "overdue": (say("{n} overdue", n=len(late)), "bad" if late else ""),
+        "lines": (number(sums.lines), ""),
+        "evaluated": (number(sums.evaluated), ""),
+        "dead": (number(sums.dead), ""),
+        "late": (number(sums.late), ""),
+        "difference": (number(sums.difference), "" if sums.difference == 0 else "say no_heartbeat"),
     }
-    for row in age_rows(to_do.alerts, now):
+    most = max((count for row in ages for count in row.counts), default=1) or 1
+    for row in ages:
         for column, count in enumerate(row.counts):
-            cells[f"age.{row.level}.{column}"] = (str(count), "n")
+            css = "z" if not count else "over" if row.past(column) else f"m{min(3, shade(count, most))}"
+            cells[f"age.{row.level}.{column}"] = (str(count), css)
+        cells[f"age.{row.level}.all"] = (str(sum(row.counts)), "")
     names = site.names.names()
     return {
         "cells": cells,
         "rows": [],
         "ages": [duration(most) for most in AGES],
-        "levels": [row.level for row in age_rows([], now)],
+        "levels": [row.level for row in ages],
+        "goals": {level: duration(goal) for level, goal in GOALS.items()},
         "late": [
-            (
-                one.finding.alert,
-                names.get(one.finding.member, one.finding.member),
-                _when(one.finding.deadline, site, now),
-            )
+            (one.finding.alert, names.get(one.finding.member, one.finding.member), _when(one.finding.deadline, site, now))
             for one in late[:50]
         ],
         "sample": counted(len(latest), "alert"),
+        "waiting_number": len(to_do),
         "known": sums.lines > 0,
+        "latency": latency_chart(latest, now, site.zone),
+        "volume": volume_chart(site.health.lines_between, now, site.zone),
+        "paces": paces(latest, workflows),
         "checked": _checked(site, now),
     }
 

@@ -108,9 +108,9 @@ def _views(site: Site, person: Person, address: str) -> list[dict[str, Any]]:
         {"name": safe(view.name, 40), "query": view.query, "count": None, "shared": view.owner == EVERYBODY}
         for view in saved_views(site.documents, person.name)
     ]
-    now = only_filters(address)
+    now = _ungrouped(only_filters(address))
     for view in views:
-        view["current"] = now == view["query"]
+        view["current"] = now == _ungrouped(view["query"])
     return views
 
 
@@ -132,6 +132,11 @@ def _proof(site: Site) -> dict[str, str]:
         "newest": say("{time} ago", time=duration(now - site.health.newest)) if site.health.newest else "\N{EN DASH}",
         "pack": shortened(pack.version, 14) if pack else "\N{EN DASH}",
     }
+
+
+def _ungrouped(address: str) -> str:
+    """How the list is grouped and ordered does not make it another view."""
+    return "&".join(part for part in address.split("&") if not part.startswith(("group=", "order=")))
 
 
 def _awaited(site: Site) -> list[str]:
