@@ -17,8 +17,8 @@ from dashboard.language import say
 from dashboard.matrix import grid
 from dashboard.queue_query import CURRENT
 from dashboard.rows import facts_of, order_of, row_of
-from dashboard.site import Reader, Site, SiteOf
 from dashboard.shares import shares
+from dashboard.site import Reader, Site, SiteOf
 from dashboard.spread import timeline
 from dashboard.triage import REASONS
 from dashboard.vocabulary import label

@@ -244,7 +244,11 @@ def operations_data(site: Site) -> dict[str, Any]:
         "levels": [row.level for row in ages],
         "goals": {level: duration(goal) for level, goal in GOALS.items()},
         "late": [
-            (one.finding.alert, names.get(one.finding.member, one.finding.member), _when(one.finding.deadline, site, now))
+            (
+                one.finding.alert,
+                names.get(one.finding.member, one.finding.member),
+                _when(one.finding.deadline, site, now),
+            )
             for one in late[:50]
         ],
         "sample": counted(len(latest), "alert"),

@@ -112,7 +112,11 @@ def paces(alerts: Sequence[Alert], workflows: Mapping[str, Workflow]) -> list[Pa
         for level in ("critical", "high"):
             own = [alert for alert in alerts if alert.jointsoc.alert.level == level]
             word = label(level)
-            name = say("Acknowledge, {level}", level=word) if deed == "acknowledged" else say("Notify, {level}", level=word)
+            name = (
+                say("Acknowledge, {level}", level=word)
+                if deed == "acknowledged"
+                else say("Notify, {level}", level=word)
+            )
             found.append(_pace(name, times_to(deed, own, workflows), goals[level]))
     return found
 

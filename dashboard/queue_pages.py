@@ -12,7 +12,18 @@ from connectors.alert_index import LEVELS, Found
 from dashboard.answers import away, no_such_alert
 from dashboard.beside import before_text, others_text, told_text
 from dashboard.language import say
-from dashboard.queue_query import GROUPS, SPANS, STATES, STATUSES, TO_DO, WORD, QueueQuery, fits, query_of, with_workflow
+from dashboard.queue_query import (
+    GROUPS,
+    SPANS,
+    STATES,
+    STATUSES,
+    TO_DO,
+    WORD,
+    QueueQuery,
+    fits,
+    query_of,
+    with_workflow,
+)
 from dashboard.rows import Row, in_groups, open_tally, row_of, views_of
 from dashboard.saved_views import EVERYBODY, only_filters
 from dashboard.saved_views import views_of as saved_views
@@ -40,7 +51,8 @@ def queue_page(request: Request, site: SiteOf, person: Anyone) -> Response:
     return site.page(
         request, "queue.html", person, status,
         query=query, levels=LEVELS, states=STATES, statuses=STATUSES, spans=tuple(SPANS), group_names=GROUPS,
-        reasons=REASONS, label=label, to_do=TO_DO, group_titles=_group_titles(), proof=_proof(site), address=only_filters(request.url.query), **data,
+        reasons=REASONS, label=label, to_do=TO_DO, group_titles=_group_titles(), proof=_proof(site),
+        address=only_filters(request.url.query), **data,
     )  # fmt: skip
 
 
@@ -86,7 +98,10 @@ def _queue(site: Site, person: Person, query: QueueQuery, address: str) -> dict[
         if fits(query, workflows[alert.id])
     ]
     return {
-        "rows": [asdict(row) for row in (in_groups(rows, {alert.id: alert for alert in found.alerts}) if query.groups else rows)],
+        "rows": [
+            asdict(row)
+            for row in (in_groups(rows, {alert.id: alert for alert in found.alerts}) if query.groups else rows)
+        ],
         "summary": _summary(found, rows),
         "views": _views(site, person, address),
         "by_level": found.by_level,

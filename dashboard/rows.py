@@ -17,7 +17,6 @@ from schemas.alert import Alert, MemberHit
 from schemas.times import from_rfc3339
 from schemas.workflow import Workflow
 
-
 NAMES_FIT: Final = 18
 """Letters of the first names that fit above the drawing."""
 

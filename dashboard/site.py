@@ -147,7 +147,6 @@ class Site:
         }
         return self.templates.TemplateResponse(request, template, context | data, status_code=status)
 
-
     def _silent(self) -> int:
         """How many institutions need a person, for the navigation."""
         lines = self.health.lines(self.names.registry().members, now_ms())

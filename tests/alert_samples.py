@@ -29,6 +29,8 @@ MINUTE = 60_000
 NOON = 1_795_435_200_000
 """2026-11-23T12:00:00Z."""
 
+MANY = 20_000
+"""With more hits than that a sample tells no counts by time."""
 GROUPS = {"aurora-bank": "aurora", "aurora-securities": "aurora"}
 
 
@@ -63,12 +65,17 @@ def make_alert(
     number = SUPERSEDED_REVISION if state == "superseded" else base + hits
     first, last = min(s[1] for s in spread), max(s[2] for s in spread)
     matrix = Matrix()
-    for part in spread:
+    for part in spread if hits <= MANY else ():
         matrix.merge(matrix_of(list(_hits(start, part))))
     step, counts = matrix.told(start + int(first * MINUTE), start + int(last * MINUTE))
     members = [
         MemberHit(
-            id=m, group=GROUPS.get(m, m), first_seen=_at(start, a), last_seen=_at(start, b), count=n, counts=counts[m]
+            id=m,
+            group=GROUPS.get(m, m),
+            first_seen=_at(start, a),
+            last_seen=_at(start, b),
+            count=n,
+            counts=counts.get(m, []),
         )
         for m, a, b, n in spread
     ]
@@ -97,7 +104,7 @@ def make_alert(
             group_by={"source.ip": "203.0.113.77"} if group_by is None else group_by,
             groups=len({GROUPS.get(member, member) for member, *_ in spread}),
             events=hits,
-            column_ms=step,
+            column_ms=step if hits <= MANY else 0,
             members=members,
             evidence=list(_evidence(start, spread, detections)),
             pack="2026.11.23-2",

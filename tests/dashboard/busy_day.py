@@ -70,7 +70,8 @@ def alerts_of_the_day(now: int) -> list[Alert]:
     address = {"source.ip": "203.0.113.77"}
     return [
         *stories(now),
-        make_alert("probe", spread=(("meridian-bank", 0, 30, 84), ("cobalt-bank", 25, 80, 70), ("kestrel-bank", 60, 87, 60)),
+        make_alert("probe", spread=(("meridian-bank", 0, 30, 84), ("cobalt-bank", 25, 80, 70),
+                                    ("kestrel-bank", 60, 87, 60)),
                    start=now - 560 * MINUTE, level="medium", state="settled", rule="One address probing web front ends",
                    message="203.0.113.77 probed log-in pages of 3 institutions overnight", group_by=address,
                    detections=("Log-in page probed",)),
@@ -80,11 +81,13 @@ def alerts_of_the_day(now: int) -> list[Alert]:
                    group_by={"service.name": "portaldesk"}, detections=("Antivirus exclusion", "Remote tool")),
         make_alert("flood", spread=[(member_id(n), i * 2, i * 2 + 8, 3 + i % 4) for i, n in enumerate(
                    KINDS["bank"].split(", ")[:11])],
-                   start=now - 47 * MINUTE, level="critical", rule="Sector DDoS", group_by={"threat.technique.id": "T1498"},
+                   start=now - 47 * MINUTE, level="critical", rule="Sector DDoS",
+                   group_by={"threat.technique.id": "T1498"},
                    message="DDoS alarms at 11 institutions within 28 min", detections=("DDoS alarm",)),
         make_alert("mail", spread=[(m, i * 6.0, i * 6.0 + 20, 8 - i) for i, m in enumerate(
                    ["juniper-insurance", "meridian-bank", "granite-bank", "cedar-life", "slate-bank"])],
-                   start=now - 95 * MINUTE, level="medium", rule="Same attachment", detections=("Attachment delivered",),
+                   start=now - 95 * MINUTE, level="medium", rule="Same attachment",
+                   detections=("Attachment delivered",),
                    group_by={"file.hash.sha256": "c07a19" * 10 + "44f2"},
                    message="c07a19c0…44f2: the same attachment at 5 institutions"),
         make_alert("hosts", spread=(("juniper-insurance", 0, 130, 41), ("basalt-futures", 80, 130, 22)),
@@ -92,8 +95,8 @@ def alerts_of_the_day(now: int) -> list[Alert]:
                    group_by={"destination.ip": "198.51.100.24"}, detections=("Beacon",),
                    message="198.51.100.24: hosts at 2 institutions call the same command server"),
         make_alert("exercise", spread=(("ferry-bank", 0, 6, 5), ("summit-bank", 3, 9, 7)), start=now - 200 * MINUTE,
-                   level="high", state="settled", rule="Credential stuffing across institutions", group_by={
-                   "source.ip": "192.0.2.9"}, message="192.0.2.9 failed 12 customer log-ins at 2 institutions in 9 min"),
+                   level="high", state="settled", group_by={"source.ip": "192.0.2.9"},
+                   message="192.0.2.9 failed 12 customer log-ins at 2 institutions in 9 min"),
         *(make_alert(f"past {n}", spread=(("tern-securities", 0, 12, 90 + n), ("slate-bank", 5, 16, 60)),
                      start=now - (n + 2) * 7_000 * MINUTE // 5, state="settled", rule="Spray, then a transfer",
                      group_by={"source.ip": f"198.51.100.{n}"},
@@ -132,8 +135,9 @@ def health_of_the_day(now: int, ids: list[str]) -> Iterator[HealthRecord]:
         for number, member in enumerate(ids):
             if member == NOT_YET or (member == DEAF and minute < 21):
                 continue
-            beat = Heartbeat(timestamp=to_rfc3339(at), member=member, agent="0.3.0", inputs=[InputCounters(
-                name="portal", spool_oldest=to_rfc3339(at - 48_000 if member == "granite-bank" else at - 400 - number * 37))],
+            waited = 48_000 if member == "granite-bank" else 400 + number * 37
+            portal = InputCounters(name="portal", spool_oldest=to_rfc3339(at - waited))
+            beat = Heartbeat(timestamp=to_rfc3339(at), member=member, agent="0.3.0", inputs=[portal],
                              spool_bytes=41_000_000 if member == "granite-bank" else 0)  # fmt: skip
             yield HealthRecord(health_topic(member), at, beat.to_json())
             if DRY.get(member, -1) < minute:

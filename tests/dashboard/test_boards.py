@@ -126,12 +126,53 @@ def test_tactics_come_from_tags_and_alerts() -> None:
     assert [(cell.name, cell.fired, cell.rules) for cell in cells] == [("credential-access", 0, 2), ("impact", 2, 0)]
 
 
+def test_a_tactic_is_one_column_however_it_is_written_and_holds_the_techniques_of_its_rules() -> None:
+    tags = [("attack.credential-access", "attack.t1110.004"), ("attack.credential-access", "attack.t1621")]
+    cells = tactic_cells(tags, {"Credential Access": 3}, {"T1110.004": 2, "T1110.003": 1})
+    (column,) = [cell for cell in cells if cell.rules]
+    assert (column.name, column.fired) == ("credential-access", 3)
+    assert [(one.id, one.fired) for one in column.techniques] == [("T1110", 3), ("T1621", 0)]
+    assert cells[0].name == "reconnaissance", "ATT&CK's order, with the columns no rule covers"
+
+
+def test_the_last_hour_tells_events_heartbeats_and_what_is_not_known() -> None:
+    board = HealthBoard()
+    for minute in range(10):
+        at = NOON + minute * MINUTE
+        board.take(account(at, 600 * (minute + 1), dead=minute))
+        if minute < 6:
+            board.take(heartbeat(at))
+    (line,) = board.lines([KESTREL], NOON + 9 * MINUTE)
+    assert line.hour == (5400, 0, 9)
+    assert line.rate == 600 * 5 / 300
+    assert [(c.lines > 0, c.heartbeat, c.alive) for c in line.columns[-5:]] == [
+        (True, True, True), (True, True, True), (True, True, True), (True, False, True), (True, False, True),
+    ]  # fmt: skip
+    assert not line.columns[0].alive, "before the first word nothing is known"
+    assert board.silent("kestrel-bank", NOON + 11 * MINUTE, NOON + 12 * MINUTE)
+    assert not board.silent("kestrel-bank", NOON - MINUTE, NOON), "what is not remembered is not called silent"
+    assert not board.silent("nobody", NOON, NOON + MINUTE)
+
+
+def test_who_falls_behind_is_told_by_the_oldest_line_that_waits() -> None:
+    board = HealthBoard()
+    beat = Heartbeat(
+        timestamp=to_rfc3339(NOON), member="kestrel-bank", agent="1",
+        inputs=[InputCounters(name="a", spool_oldest=to_rfc3339(NOON - 48_000))],
+    )  # fmt: skip
+    board.take(message("health.kestrel-bank", NOON, beat))
+    board.take(account(NOON, 5))
+    (line,) = board.lines([KESTREL], NOON)
+    assert (line.lag, line.behind) == (48_000, True)
+
+
 def test_ages_are_counted_in_the_first_column_they_fit() -> None:
     waiting = [
         make_alert(start=NOON - minutes * MINUTE, spread=(("a-bank", 0, 0, 1),)) for minutes in (1, 61, 241, 99_999)
     ]
     high = next(row for row in age_rows(waiting, NOON) if row.level == "high")
-    assert high.counts == (1, 1, 1, 0, 1)
+    assert high.counts == (1, 0, 1, 1, 1)
+    assert [high.past(column) for column in range(5)] == [False, False, True, True, True]
 
 
 def test_latency_is_measured_on_alerts_made_on_arrival_only() -> None:
