@@ -15,8 +15,8 @@ from schemas.times import from_rfc3339
 
 MOST_COLUMNS: Final = 40
 """A document with more is not drawn as a matrix; the pipeline writes at most 25."""
-_LABEL_EVERY: Final = 5
-"""Columns for each label of the axis, at least."""
+MOST_LABELS: Final = 8
+"""Labels of the axis, at most."""
 
 Silent = Callable[[str, int, int], bool]
 """Member, start, end (ms): whether nothing is known of it in between."""
@@ -73,8 +73,7 @@ def grid(alert: Alert, names: Mapping[str, str], zone: ZoneInfo, now: int, silen
         return None
     start = from_rfc3339(alert.event.start) // step * step
     most = max((count for member in body.members for count in member.counts), default=1)
-    every = max(1, -(-width // _LABEL_EVERY))
-    every = next((n for n in (1, 2, 3, 5, 6, 10, 12) if n >= every // 1.6), every)
+    every = next(n for n in (1, 2, 3, 5, 6, 10, MOST_COLUMNS) if width / n <= MOST_LABELS)
     columns = [Column(_label(start + n * step, step, zone, now), n % every == 0) for n in range(width)]
     rows = [
         [_cell(member, n, start + n * step, step, most, alert, names, zone, silent) for n in range(width)]
