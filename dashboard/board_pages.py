@@ -100,7 +100,7 @@ def audit_page(request: Request, site: SiteOf, person: Auditor, who: str = "") -
 def members_data(site: Site) -> dict[str, Any]:
     """Cells and lines of the members' board: a panel for each kind of institution."""
     now = now_ms()
-    lines = site.health.lines(site.names.registry().members, now)
+    lines = site.health.lines(site.names.registry().members, now, hour=True)
     states = Counter(line.health for line in lines)
     behind = [line for line in lines if line.behind]
     total, late, dead = (sum(line.hour[part] for line in lines) for part in range(3))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import structlog
@@ -108,10 +108,18 @@ class HealthBoard:
             elif isinstance(message, PartitionAccount):
                 self._count(message, record.timestamp)
 
-    def lines(self, members: Iterable[Member], now: int) -> list[MemberLine]:
-        """One line for each member; those that need a person come first."""
+    def lines(self, members: Iterable[Member], now: int, *, hour: bool = False) -> list[MemberLine]:
+        """One line for each member; those that need a person come first.
+
+        Args:
+            members: whom to tell of.
+            now: ms since 1970.
+            hour: also what the last hour brought; every page asks for the states, only the board for this.
+        """
         with self._lock:
             lines = [self._line(member, now) for member in members]
+            if hour:
+                lines = [self._with_hour(line, now) for line in lines]
         order = ("no_heartbeat", "no_events", "unknown", "reporting", "disabled")
         return sorted(lines, key=lambda line: (order.index(line.health), not line.behind, line.member.id))
 
@@ -143,7 +151,6 @@ class HealthBoard:
 
     def _line(self, member: Member, now: int) -> MemberLine:
         beat = self._beats.get(member.id)
-        hours = self._hours[member.id]
         own = [entry for (topic, _), entry in self._accounts.items() if member_of_topic(topic) == member.id]
         events = max((entry.at for entry in own), default=0) or None
         return MemberLine(
@@ -158,9 +165,16 @@ class HealthBoard:
             beat.beat.agent if beat else "",
             beat.beat.last_error if beat else "",
             _lag(beat),
-            hours.lines_between(now - RATE_MINUTES * MINUTE_MS, now) / (RATE_MINUTES * MINUTE_MS / 1000),
-            hours.last_hour(now),
-            hours.columns(now),
+        )
+
+    def _with_hour(self, line: MemberLine, now: int) -> MemberLine:
+        hours = self._hours[line.member.id]
+        recent = hours.lines_between(now - RATE_MINUTES * MINUTE_MS, now)
+        return replace(
+            line,
+            rate=recent / (RATE_MINUTES * MINUTE_MS / 1000),
+            hour=hours.last_hour(now),
+            columns=hours.columns(now),
         )
 
 

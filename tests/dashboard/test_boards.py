@@ -142,7 +142,7 @@ def test_the_last_hour_tells_events_heartbeats_and_what_is_not_known() -> None:
         board.take(account(at, 600 * (minute + 1), dead=minute))
         if minute < 6:
             board.take(heartbeat(at))
-    (line,) = board.lines([KESTREL], NOON + 9 * MINUTE)
+    (line,) = board.lines([KESTREL], NOON + 9 * MINUTE, hour=True)
     assert line.hour == (5400, 0, 9)
     assert line.rate == 600 * 5 / 300
     assert [(c.lines > 0, c.heartbeat, c.alive) for c in line.columns[-5:]] == [
