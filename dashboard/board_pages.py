@@ -255,7 +255,7 @@ def operations_data(site: Site) -> dict[str, Any]:
         "waiting_number": len(to_do),
         "known": sums.lines > 0,
         "latency": latency_chart(latest, now, site.zone),
-        "volume": volume_chart(site.health.lines_between, now, site.zone),
+        "volume": volume_chart(site.health.lines_between, site.health.known_since(), now, site.zone),
         "paces": paces(latest, workflows),
         "checked": _checked(site, now),
     }

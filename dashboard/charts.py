@@ -40,6 +40,8 @@ class Chart:
     """x and height."""
     width: float = 0.0
     """Of one column."""
+    unknown: float = 0.0
+    """Up to which x nothing is known: drawn hatched, since unknown is not zero."""
     rows: tuple[tuple[float, str], ...] = ()
     """y and label."""
     ticks: tuple[tuple[float, str], ...] = ()
@@ -88,8 +90,8 @@ def latency_chart(alerts: Sequence[Alert], now: int, zone: ZoneInfo, goal: int =
     )
 
 
-def volume_chart(lines_between: Callable[[int, int], int], now: int, zone: ZoneInfo) -> Chart:
-    """Lines per second of all institutions, over the last hours."""
+def volume_chart(lines_between: Callable[[int, int], int], known_since: int | None, now: int, zone: ZoneInfo) -> Chart:
+    """Lines per second of all institutions, over the last hours, as far as they are remembered."""
     steps = VOLUME_MINUTES // VOLUME_STEP
     size = VOLUME_STEP * MINUTE
     rates = [lines_between(now - (steps - n) * size, now - (steps - n - 1) * size) * 1000 // size for n in range(steps)]
@@ -98,6 +100,7 @@ def volume_chart(lines_between: Callable[[int, int], int], now: int, zone: ZoneI
     return Chart(
         columns=tuple((round(n * width, 1), round(HEIGHT * rate / top, 1)) for n, rate in enumerate(rates)),
         width=round(width - 2, 1),
+        unknown=round(WIDTH * min(1.0, max(0.0, 1 - (now - (known_since or now)) / (VOLUME_MINUTES * MINUTE))), 1),
         rows=tuple((round(HEIGHT - HEIGHT * part / 2, 1), f"{top * part // 2:,}") for part in (1, 2)),
         ticks=tuple((n * width, clock(now - (steps - n) * size, zone)) for n in range(0, steps + 1, 6)),
         last=f"{rates[-1]:,}",

@@ -133,6 +133,11 @@ class HealthBoard:
         with self._lock:
             return sum(hours.lines_between(start, end) for hours in self._hours.values())
 
+    def known_since(self) -> int | None:
+        """Since when anything at all is remembered, ms; None: nothing was heard yet."""
+        with self._lock:
+            return min((since for hours in self._hours.values() if (since := hours.known_since())), default=None)
+
     def accounts(self) -> list[PartitionAccount]:
         """The job's newest account of each partition."""
         with self._lock:

@@ -58,6 +58,10 @@ class MemberHours:
         """Lines counted from one moment to another."""
         return sum(one.lines for number, one in self._minutes.items() if start <= number * MINUTE_MS < end)
 
+    def known_since(self) -> int | None:
+        """When the first remembered minute began, ms; None: nothing was heard yet."""
+        return min(self._minutes) * MINUTE_MS if self._minutes else None
+
     def last_hour(self, now: int) -> tuple[int, int, int]:
         """Lines, late ones and dead letters of the last hour."""
         oldest = now // MINUTE_MS - SHOWN_MINUTES

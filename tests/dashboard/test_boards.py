@@ -3,11 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from fastapi.testclient import TestClient
 
 from dashboard.boards import FEW, age_rows, balance, latencies, rule_lines, tactic_cells
+from dashboard.charts import WIDTH, latency_chart, volume_chart
 from dashboard.health_board import QUIET_AFTER_MS, SILENT_AFTER_MS, HealthBoard
 from schemas.health import Heartbeat, InputCounters, PackReport, PartitionAccount
 from schemas.member import Member
@@ -204,3 +206,17 @@ def test_boards_without_their_index_say_so(analyst: TestClient) -> None:
     assert analyst.get("/members").status_code == 200
     assert analyst.get("/api/boards/rules").status_code == 503
     assert analyst.get("/api/boards/none").status_code == 404
+
+
+def test_hours_that_nothing_is_known_of_are_not_drawn_as_zero() -> None:
+    chart = volume_chart(lambda _start, _end: 0, NOON - 60 * MINUTE, NOON, ZoneInfo("UTC"))
+    assert chart.unknown == pytest.approx(WIDTH * 5 / 6, abs=0.1)
+    assert volume_chart(lambda _start, _end: 0, None, NOON, ZoneInfo("UTC")).unknown == WIDTH
+    assert volume_chart(lambda _start, _end: 0, NOON - 600 * MINUTE, NOON, ZoneInfo("UTC")).unknown == 0
+
+
+def test_latency_is_drawn_for_the_hours_that_had_alerts_only() -> None:
+    chart = latency_chart([make_alert(start=NOON - 30 * MINUTE)], NOON, ZoneInfo("UTC"))
+    assert len(chart.dots) == 1
+    assert chart.last == "1.2 s"
+    assert latency_chart([], NOON, ZoneInfo("UTC")).dots == ()
