@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from connectors.kafka import open_producer
 from dashboard.accounts import Accounts
 from dashboard.rights import Role
+from deploy.local.settings import project_root
 from schemas.alert import Alert
 from schemas.times import now_ms
 from tests.alert_samples import alert_id, make_alert, stories
@@ -383,21 +384,21 @@ def test_an_alert_on_the_topic_is_found_and_read_by_an_analyst(stack: RunningSta
     producer = open_producer(stack.kafka("pipeline"))
     producer.send("alerts", key=alert.id.encode(), value=alert.to_json()).get(30)
     producer.close()
-    pictures = stack.settings.home / "screenshots"
-    pictures.mkdir(exist_ok=True)
+    pictures = project_root() / ".jointsoc" / "screenshots"
+    pictures.mkdir(parents=True, exist_ok=True)
     with browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="dark") as context:
         page = context.new_page()
         log_in(page, stack.settings.dashboard_url, stack.settings.secrets / "dashboard-password")
         page.goto(stack.settings.dashboard_url + "/?q=browser-test")
         link = page.get_by_role("link", name=alert.message)
         expect(link).to_be_visible(timeout=15_000)
-        page.screenshot(path=pictures / "queue.png")
+        page.screenshot(path=pictures / "stack-queue.png")
         link.click()
         expect(page.locator("h1")).to_have_text(alert.message)
         assert page.locator("#mx tr[data-member] th, .lanes tbody tr:not(.groups) th").evaluate_all(
             "cells => cells.map(cell => cell.firstChild.textContent)"
         ) == ["Heron Bank", "Kestrel Bank", "Heron Life"]
-        page.screenshot(path=pictures / "alert.png", full_page=True)
+        page.screenshot(path=pictures / "stack-alert.png", full_page=True)
 
 
 def a_spray_at_the_stacks_members() -> Alert:
