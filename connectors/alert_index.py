@@ -21,7 +21,12 @@ MAX_FOUND: Final = 1000
 _NEW_INDEX_PAUSES: Final = (0.1, 0.3, 0.6)
 """Seconds; a shard that was just created answers within these, on any machine that is not overloaded."""
 
-_FACETS: Final = {"rules": "rule.uuid", "tactics": "threat.tactic.name", "members": "organization.id"}
+_FACETS: Final = {
+    "rules": "rule.uuid",
+    "tactics": "threat.tactic.name",
+    "techniques": "threat.technique.id",
+    "members": "organization.id",
+}
 _SORTS: Final[dict[str, list[Any]]] = {
     "newest": [{"@timestamp": "desc"}, {"event.id": "asc"}],
     "level": ["_score", {"@timestamp": "desc"}, {"event.id": "asc"}],
@@ -73,6 +78,7 @@ class Found:
     by_rule: dict[str, int] = field(default_factory=dict)
     """Count for each rule's uuid; likewise for tactics and members, as all filters leave them."""
     by_tactic: dict[str, int] = field(default_factory=dict)
+    by_technique: dict[str, int] = field(default_factory=dict)
     by_member: dict[str, int] = field(default_factory=dict)
     unreadable: int = 0
     """Documents that are not alerts of this version; never hidden silently."""
@@ -116,6 +122,7 @@ class AlertIndex:
             by_state=counts.get("states", {}),
             by_rule=counts.get("rules", {}),
             by_tactic=counts.get("tactics", {}),
+            by_technique=counts.get("techniques", {}),
             by_member=counts.get("members", {}),
             unreadable=unreadable,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,13 +12,17 @@ from fastapi.responses import JSONResponse
 
 from connectors.alert_index import AlertQuery
 from dashboard.answers import away, no_such_alert
+from dashboard.beside import others_of, same_key
 from dashboard.language import say
+from dashboard.matrix import grid
 from dashboard.queue_query import CURRENT
 from dashboard.rows import facts_of, order_of, row_of
+from dashboard.shares import shares
 from dashboard.site import Reader, Site, SiteOf
 from dashboard.spread import timeline
-from dashboard.triage import REASONS, key_of
+from dashboard.triage import REASONS
 from dashboard.vocabulary import label
+from dashboard.why import reasons
 from dashboard.wording import clock, counted, day_and_clock, number, safe
 from schemas.alert import Alert, Evidence
 from schemas.errors import ConnectionError_, EventError
@@ -79,7 +84,11 @@ def alert_update(site: SiteOf, person: Reader, alert_id: str) -> Response:  # no
 def _alert(site: Site, alert: Alert) -> dict[str, Any]:
     now, names, body = now_ms(), site.names.names(), alert.jointsoc
     workflow = site.desk.of(alert)
-    drawing = timeline(body.members, body.evidence, site.zone) if body.members else None
+    matrix = grid(alert, names, site.zone, now, site.health.silent)
+    window = (matrix.start, matrix.end) if matrix else None
+    drawing = timeline(body.members, body.evidence, site.zone, window) if body.members else None
+    correlation = site.rules.correlation(alert.rule.uuid)
+    precedents = site.desk.precedents(alert)
     lanes = zip(drawing.lanes, order_of(body.members, names, site.zone), strict=True) if drawing else ()
     return {
         "alert": alert,
@@ -89,6 +98,10 @@ def _alert(site: Site, alert: Alert) -> dict[str, Any]:
         "facts": facts_of(alert, site.zone, now),
         "drawing": drawing,
         "lanes": list(lanes),
+        "matrix": matrix,
+        "others": others_of(site, alert, now),
+        "needed": correlation.min_organizations if correlation else 0,
+        "why": reasons(correlation, alert, names, site.zone) if correlation else [],
         "member_names": names,
         "member_kinds": {member.id: member.kind for member in site.names.registry().members},
         "evidence": [_evidence(site, item, names, now) for item in body.evidence],
@@ -100,7 +113,9 @@ def _alert(site: Site, alert: Alert) -> dict[str, Any]:
         "label": label,
         "safe": safe,
         "when": lambda at: day_and_clock(from_rfc3339(at), site.zone, now),
-        "precedents": [(past, _same_key(past, alert)) for past in site.desk.precedents(alert)],
+        "precedents": [(past, same_key(past, alert)) for past in precedents],
+        "verdicts": shares(Counter(past.reason for past in precedents if past.reason)),
+        "known_key": any(same_key(past, alert) for past in precedents),
         "related": _related(site, alert),
         "people": [account.name for account in site.accounts.all() if account.may("triage")],
         "rule": _rule(alert),
@@ -122,10 +137,6 @@ def _related(site: Site, alert: Alert) -> list[tuple[str, str, str]]:
                 found[other.id] = other
     workflows = site.desk.of_many(list(found.values()))
     return [(other.id, safe(other.message), workflows[other.id].status) for other in list(found.values())[:20]]
-
-
-def _same_key(past: Workflow, alert: Alert) -> bool:
-    return bool(past.key) and past.key == key_of(alert)
 
 
 def _last_deed(workflow: Workflow) -> str:
@@ -150,8 +161,9 @@ def _successor(alert: Alert) -> tuple[str, str]:
     return successor, f"/alerts/{successor}"
 
 
-def _evidence(site: Site, item: Evidence, names: Mapping[str, str], now: int) -> dict[str, str]:
+def _evidence(site: Site, item: Evidence, names: Mapping[str, str], now: int) -> dict[str, str | int]:
     return {
+        "at": from_rfc3339(item.time),
         "time": day_and_clock(from_rfc3339(item.time), site.zone, now, seconds=True),
         "exact_time": safe(item.time, 40),
         "member": names.get(item.member, safe(item.member, 60)),
@@ -175,7 +187,7 @@ def _rule(alert: Alert) -> list[tuple[str, str]]:
         (say("Rule set"), rule.ruleset),
         (say("Rule pack"), alert.jointsoc.pack),
     ]
-    return [(title, safe(text, 1000)) for title, text in entries if text]
+    return [(title, safe(" ".join(text.split()), 1000)) for title, text in entries if text]
 
 
 def web_links(references: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Annotated, Any, Final
 
@@ -12,6 +13,7 @@ from connectors.alert_index import MAX_FOUND, AlertQuery
 from dashboard.answers import away
 from dashboard.boards import (
     AGES,
+    GOALS,
     age_rows,
     balance,
     latencies,
@@ -21,12 +23,17 @@ from dashboard.boards import (
     tactic_cells,
     times_to,
 )
+from dashboard.charts import latency_chart, paces, volume_chart
 from dashboard.health_board import MemberLine
 from dashboard.language import say
+from dashboard.member_lines import in_columns, spark
 from dashboard.queue_query import CURRENT
+from dashboard.rule_words import condition_text, fired_by_day, tactic_text
+from dashboard.shares import shares
 from dashboard.site import Person, Reader, Site, SiteOf, needs
+from dashboard.spread import shade
 from dashboard.vocabulary import label
-from dashboard.wording import clock, counted, day_and_clock, duration, number, safe
+from dashboard.wording import DAY, MINUTE, clock, counted, day_and_clock, duration, number, safe, tenths
 from schemas.errors import ConnectionError_
 from schemas.times import from_rfc3339, now_ms, to_rfc3339
 
@@ -36,6 +43,13 @@ Auditor = Annotated[Person, needs("audit")]
 Cells = dict[str, tuple[str, str]]
 """Name of a cell -> its text and its class: what changes while the page is open."""
 SAMPLE: Final = 500
+LATE_SHARE: Final = 20
+"""One line in so many may come late before the board marks it."""
+MANY_DEAD: Final = 100
+POOR: Final = 25
+"""Per cent of precision under which a rule is marked."""
+LATENCY_GOAL: Final = 5_000
+"""ms, from the completing event to the alert."""
 NOTHING: Final = "\N{EN DASH}"
 
 
@@ -84,39 +98,56 @@ def audit_page(request: Request, site: SiteOf, person: Auditor, who: str = "") -
 
 
 def members_data(site: Site) -> dict[str, Any]:
-    """Cells and lines of the members' board."""
+    """Cells and lines of the members' board: a panel for each kind of institution."""
     now = now_ms()
-    lines = site.health.lines(site.names.registry().members, now)
-    silent = sum(line.health in ("no_heartbeat", "no_events") for line in lines)
+    lines = site.health.lines(site.names.registry().members, now, hour=True)
+    states = Counter(line.health for line in lines)
+    behind = [line for line in lines if line.behind]
+    total, late, dead = (sum(line.hour[part] for line in lines) for part in range(3))
+    worst_late = max(lines, key=lambda line: line.hour[1] / max(1, line.hour[0]), default=None)
+    worst_dead = max(lines, key=lambda line: line.hour[2], default=None)
     cells: Cells = {
-        "reporting": (str(sum(line.health == "reporting" for line in lines)), "tile"),
-        "silent": (str(silent), "tile warn" if silent else "tile"),
-        "newest": (duration(now - site.health.newest) if site.health.newest else NOTHING, "tile"),
+        "reporting": (str(states["reporting"]), ""),
+        "rate": (say("{n} lines/s", n=f"{sum(line.rate for line in lines):,.0f}"), ""),
+        "no_heartbeat": (str(states["no_heartbeat"]), "bad" if states["no_heartbeat"] else ""),
+        "no_events": (str(states["no_events"]), "warn" if states["no_events"] else ""),
+        "unknown": (str(states["unknown"]), ""),
+        "behind": (str(len(behind)), "warn" if behind else ""),
+        "behind_who": (", ".join(safe(line.member.name, 30) for line in behind[:2]) or say("none"), ""),
+        "late": (_share(late, total), ""),
+        "late_who": (_worst(worst_late, _share(worst_late.hour[1], worst_late.hour[0])) if worst_late else "", ""),
+        "dead": (number(dead), ""),
+        "dead_who": (_worst(worst_dead, number(worst_dead.hour[2])) if worst_dead and dead else say("none"), ""),
     }
     for line in lines:
-        cells |= _member_cells(line, site, now)
-    return {"cells": cells, "rows": [line.member.id for line in lines], "lines": lines, "checked": _checked(site, now)}
-
-
-def _member_cells(line: MemberLine, site: Site, now: int) -> Cells:
-    def since(moment: int | None) -> str:
-        return day_and_clock(moment, site.zone, now) if moment else say("never")
-
-    advice = {
-        "no_heartbeat": say("No heartbeat: call the forwarder's operator."),
-        "no_events": say("The forwarder lives but sends nothing: ask about its sources."),
-        "unknown": say("Nothing was ever heard of it."),
-    }
-    key = line.member.id
+        cells |= _member_cells(line, now)
+    sectors: dict[str, list[MemberLine]] = {}
+    for line in lines:
+        sectors.setdefault(line.member.kind, []).append(line)
     return {
-        f"{key}.health": (label(line.health), f"say {line.health}"),
-        f"{key}.advice": (advice.get(line.health, safe(line.error, 120)), "dim"),
-        f"{key}.heartbeat": (since(line.heartbeat), "n"),
-        f"{key}.events": (since(line.events), "n"),
-        f"{key}.lines": (number(line.lines), "n"),
-        f"{key}.late": (_share(line.late, line.lines), "n"),
-        f"{key}.dead": (number(line.dead), "n"),
-        f"{key}.waiting": (number(line.waiting), "n"),
+        "cells": cells, "rows": [line.member.id for line in lines], "lines": lines, "checked": _checked(site, now),
+        "columns": in_columns(sectors), "sparks": {line.member.id: spark(line.columns) for line in lines},
+        "up": Counter(line.member.kind for line in lines if line.health == "reporting"),
+    }  # fmt: skip
+
+
+def _worst(line: MemberLine, value: str) -> str:
+    return say("worst: {name} {value}", name=safe(line.member.name, 30), value=value)
+
+
+def _member_cells(line: MemberLine, now: int) -> Cells:
+    key, heard = line.member.id, line.health == "reporting"
+    since = {"no_heartbeat": line.heartbeat or line.events, "no_events": line.events}.get(line.health)
+    name = say("No events") if line.health == "no_events" else label(line.health)
+    state = f"{name} {duration(now - since)}" if since else name
+    total, late, dead = line.hour
+    much_late, much_dead = late > total // LATE_SHARE, dead > MANY_DEAD
+    return {
+        f"{key}.health": (say("Behind") if line.behind else state, f"say {'behind' if line.behind else line.health}"),
+        f"{key}.rate": (f"{line.rate:,.0f}" if heard or line.events else NOTHING, ""),
+        f"{key}.lag": (tenths(line.lag) if heard else NOTHING, "hot" if line.behind else ""),
+        f"{key}.late": (_share(late, total), "hot" if much_late else ""),
+        f"{key}.dead": (number(dead) if line.events else NOTHING, "hot" if much_dead else ""),
     }
 
 
@@ -124,64 +155,94 @@ def rules_data(site: Site) -> dict[str, Any]:
     """Cells and lines of the rules' board."""
     now = now_ms()
     found = site.index.find(AlertQuery(states=CURRENT, limit=1))
+    recent = site.index.find(AlertQuery(states=CURRENT, since=to_rfc3339(now - 7 * DAY), limit=MAX_FOUND)).alerts
     pack = site.rules.pack()
-    alerting = [(c.id, c.title, str(c.level)) for c in pack.correlations] if pack else []
+    alerting = [(c.id, c.title, str(c.level)) for c in pack.correlations if c.alerts] if pack else []
     alerting += [(d.id, d.title, d.level) for d in pack.detections if d.alerts] if pack else []
+    gone = {alert.rule.uuid: (alert.rule.name, str(alert.jointsoc.alert.level)) for alert in recent}
+    alerting += [(key, *gone[key]) for key in gone.keys() - {identity for identity, *_ in alerting}]
     lines = rule_lines(alerting, found.by_rule, site.member_desk.verdicts())
     tags = [c.tags for c in pack.correlations] + [d.tags for d in pack.detections] if pack else []
-    tactics = tactic_cells(tags, found.by_tactic)
+    tactics = tactic_cells(tags, found.by_tactic, found.by_technique)
+    most = max((cell.fired for tactic in tactics for cell in tactic.techniques), default=0)
+    never = sum(not line.fired for line in lines)
+    confirmed, false = sum(line.confirmed for line in lines), sum(line.false_alarm for line in lines)
+    poor = sum(line.precision is not None and line.precision < POOR for line in lines)
+    in_force = [e for e in site.exceptions.all() if e.state == "in_force" and e.expires >= to_rfc3339(now)]
     cells: Cells = {
-        "rules": (str(len(alerting)), "tile"),
-        "never": (str(sum(not line.fired for line in lines)), "tile"),
-        "alerts": (number(found.total), "tile"),
+        "rules": (str(len(pack.correlations) if pack else len(alerting)), ""),
+        "never": (str(never), "warn" if never else ""),
+        "alerts": (number(found.total), ""),
+        "joined": (say("{n} repeats joined in 7 days", n=f"{sum(a.jointsoc.events - 1 for a in recent):,}"), ""),
+        "precision": (_share(confirmed, confirmed + false), ""),
+        "poor": (str(poor), "warn" if poor else ""),
+        "exceptions": (str(len(in_force)), ""),
     }
+    kept = {c.id: c for c in pack.correlations} if pack else {}
+    days = fired_by_day(recent, now)
     for line in lines:
-        right = say("few answers") if line.precision is None else f"{line.precision} %"
+        right = say("few") if line.precision is None else f"{line.precision}%"
         cells |= {
-            f"{line.id}.fired": (number(line.fired), "n"),
-            f"{line.id}.precision": (right, "n"),
-            f"{line.id}.said": (f"{line.confirmed} / {line.false_alarm} / {line.cannot_tell}", "n"),
+            f"{line.id}.fired": (number(line.fired) if line.fired else say("never"), "" if line.fired else "hot"),
+            f"{line.id}.precision": (right, "hot" if line.precision is not None and line.precision < POOR else ""),
+            f"{line.id}.said": (f"{line.confirmed} / {line.false_alarm} / {line.cannot_tell}", ""),
         }
     cells |= {f"tactic.{cell.name}": (number(cell.fired), "") for cell in tactics}
     return {
-        "cells": cells, "rows": [line.id for line in lines], "lines": lines, "tactics": tactics,
-        "pack": safe(pack.version, 60) if pack else "", "checked": _checked(site, now),
+        "cells": cells, "rows": [line.id for line in lines], "lines": lines, "tactics": tactics, "most": most,
+        "pack": safe(pack.version, 60) if pack else "", "checked": _checked(site, now), "shade": shade,
+        "detections": f"{len(pack.detections):,}" if pack else NOTHING, "days": days,
+        "clear": confirmed + false, "unclear": sum(line.cannot_tell for line in lines), "poor_under": POOR,
+        "conditions": {key: condition_text(rule) for key, rule in kept.items()},
+        "tactic_of": {key: tactic_text(rule.tags) for key, rule in kept.items()},
+        "verdicts": {line.id: shares({"confirmed": line.confirmed, "false_alarm": line.false_alarm,
+                                      "cannot_tell": line.cannot_tell}) for line in lines},
     }  # fmt: skip
 
 
 def operations_data(site: Site) -> dict[str, Any]:
-    """Cells of the operations' board."""
+    """Cells and drawings of the operations' board; drills are left out."""
     now = now_ms()
-    latest = site.index.find(AlertQuery(states=CURRENT, limit=SAMPLE)).alerts
+    latest = [a for a in site.index.find(AlertQuery(states=CURRENT, limit=SAMPLE)).alerts if not a.jointsoc.drill]
     workflows = site.desk.of_many(latest)
-    closed = site.desk.with_status(("closed",))
-    to_do = site.index.find(AlertQuery(states=CURRENT, without=closed, limit=MAX_FOUND))
-    waiting = site.member_desk.waiting()
-    late = overdue(waiting, to_rfc3339(now))
+    closed = site.desk.with_status(("closed", "acknowledged"))
+    to_do = site.index.find(AlertQuery(states=CURRENT, without=closed, limit=MAX_FOUND)).alerts
+    findings = site.member_desk.waiting()
+    late = overdue(findings, to_rfc3339(now))
     delays = latencies(latest)
     sums = balance(site.health.accounts())
+    ages = age_rows(to_do, now)
+    past = sum(count for row in ages for column, count in enumerate(row.counts) if row.past(column))
+    rate = site.health.lines_between(now - 5 * MINUTE, now) / 300
+    p50, p95 = percentile(delays, 50), percentile(delays, 95)
     cells: Cells = {
-        "p50": (_span(percentile(delays, 50)), "tile"),
-        "p95": (_span(percentile(delays, 95)), "tile"),
-        "acknowledge": (_span(percentile(times_to("acknowledged", latest, workflows), 50)), "tile"),
-        "notify": (_span(percentile(times_to("notified", latest, workflows), 50)), "tile"),
-        "waiting": (str(len(waiting)), "tile"),
-        "overdue": (str(len(late)), "tile alarm" if late else "tile"),
-        "lines": (number(sums.lines), "n"),
-        "evaluated": (number(sums.evaluated), "n"),
-        "dead": (number(sums.dead), "n"),
-        "late": (number(sums.late), "n"),
-        "difference": (number(sums.difference), "n" if sums.difference == 0 else "n say no_heartbeat"),
+        "p50": (_span(p50), ""),
+        "p95": (say("95 % within {time}", time=_span(p95)), "warn" if (p95 or 0) > LATENCY_GOAL else ""),
+        "past": (str(past), "warn" if past else ""),
+        "acknowledge": (_span(percentile(times_to("acknowledged", latest, workflows), 50)), ""),
+        "notify": (_span(percentile(times_to("notified", latest, workflows), 50)), ""),
+        "rate": (f"{rate:,.0f}", ""),
+        "waiting": (str(len(findings)), ""),
+        "overdue": (say("{n} overdue", n=len(late)), "bad" if late else ""),
+        "lines": (number(sums.lines), ""),
+        "evaluated": (number(sums.evaluated), ""),
+        "dead": (number(sums.dead), ""),
+        "late": (number(sums.late), ""),
+        "difference": (number(sums.difference), "" if sums.difference == 0 else "say no_heartbeat"),
     }
-    for row in age_rows(to_do.alerts, now):
+    most = max((count for row in ages for count in row.counts), default=1) or 1
+    for row in ages:
         for column, count in enumerate(row.counts):
-            cells[f"age.{row.level}.{column}"] = (str(count), "n")
+            css = "z" if not count else "over" if row.past(column) else f"m{min(3, shade(count, most))}"
+            cells[f"age.{row.level}.{column}"] = (str(count), css)
+        cells[f"age.{row.level}.all"] = (str(sum(row.counts)), "")
     names = site.names.names()
     return {
         "cells": cells,
         "rows": [],
         "ages": [duration(most) for most in AGES],
-        "levels": [row.level for row in age_rows([], now)],
+        "levels": [row.level for row in ages],
+        "goals": {level: duration(goal) for level, goal in GOALS.items()},
         "late": [
             (
                 one.finding.alert,
@@ -191,7 +252,11 @@ def operations_data(site: Site) -> dict[str, Any]:
             for one in late[:50]
         ],
         "sample": counted(len(latest), "alert"),
+        "waiting_number": len(to_do),
         "known": sums.lines > 0,
+        "latency": latency_chart(latest, now, site.zone),
+        "volume": volume_chart(site.health.lines_between, site.health.known_since(), now, site.zone),
+        "paces": paces(latest, workflows),
         "checked": _checked(site, now),
     }
 
@@ -227,10 +292,8 @@ def _when(at: str, site: Site, now: int) -> str:
 
 
 def _span(milliseconds: int | None) -> str:
-    if milliseconds is None:
-        return NOTHING
-    return f"{milliseconds / 1000:.1f} s" if milliseconds < 10_000 else duration(milliseconds)
+    return NOTHING if milliseconds is None else tenths(milliseconds)
 
 
 def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else NOTHING
+    return f"{100 * part / whole:.1f}%" if whole else NOTHING

@@ -15,8 +15,16 @@ from schemas.workflow import Deed, Workflow
 
 FEW: Final = 5
 """With fewer answers a percentage would say more than is known."""
-AGES: Final = (3_600_000, 4 * 3_600_000, 24 * 3_600_000, 7 * 86_400_000)
+AGES: Final = (900_000, 3_600_000, 4 * 3_600_000, 24 * 3_600_000)
 """Columns of the age grid, ms."""
+GOALS: Final[Mapping[str, int]] = {
+    "critical": 900_000,
+    "high": 3_600_000,
+    "medium": 4 * 3_600_000,
+    "low": 24 * 3_600_000,
+    "informational": 24 * 3_600_000,
+}
+"""Within how many ms an alert of each level should be acknowledged; each ends at a column of the age grid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +46,31 @@ class RuleLine:
         return round(100 * self.confirmed / told) if told >= FEW else None
 
 
+TACTICS: Final = (
+    "reconnaissance", "resource-development", "initial-access", "execution", "persistence", "privilege-escalation",
+    "stealth", "defense-impairment", "defense-evasion", "credential-access", "discovery", "lateral-movement",
+    "collection", "command-and-control", "exfiltration", "impact",
+)  # fmt: skip
+"""ATT&CK's order of columns; a tactic that neither a rule nor an alert names is shown only where ATT&CK has it now."""
+RENAMED: Final = frozenset({"defense-evasion", "stealth", "defense-impairment"})
+
+
+@dataclass(frozen=True, slots=True)
+class TechniqueCell:
+    """One technique in the column of a tactic."""
+
+    id: str
+    fired: int
+
+
 @dataclass(frozen=True, slots=True)
 class TacticCell:
-    """One ATT&CK tactic: alerts, and rules that cover it."""
+    """One ATT&CK tactic: alerts, rules that cover it, and their techniques."""
 
     name: str
     fired: int
     rules: int
+    techniques: tuple[TechniqueCell, ...] = ()
 
 
 def rule_lines(
@@ -76,18 +102,56 @@ def rule_lines(
     return sorted(lines, key=lambda line: (-line.fired, line.title, line.id))
 
 
-def tactic_cells(tags: Iterable[Iterable[str]], fired: Mapping[str, int]) -> list[TacticCell]:
-    """A cell for each tactic that a rule names or an alert came from.
+def tactic_cells(
+    tags: Iterable[Iterable[str]], fired: Mapping[str, int], techniques: Mapping[str, int] | None = None
+) -> list[TacticCell]:
+    """A column for each tactic, with the techniques of the rules that name it.
 
     Args:
-        tags: of each rule, as Sigma writes them (`attack.credential-access`).
-        fired: tactic name -> number of alerts.
+        tags: of each rule, as Sigma writes them (`attack.credential-access`, `attack.t1110.004`).
+        fired: tactic name -> number of alerts; alerts write it `Credential Access`.
+        techniques: technique id -> number of alerts.
     """
+    alerts: dict[str, int] = {}
+    for name, count in fired.items():
+        alerts[slug(name)] = alerts.get(slug(name), 0) + count
+    counts = {key.partition(".")[0].upper(): 0 for key in techniques or {}}
+    for key, count in (techniques or {}).items():
+        counts[key.partition(".")[0].upper()] += count
     rules: dict[str, int] = {}
+    covered: dict[str, set[str]] = {}
     for of_rule in tags:
-        for name in {tag.removeprefix("attack.").replace("_", "-") for tag in of_rule if _is_tactic(tag)}:
+        words = [tag.removeprefix("attack.") for tag in of_rule if tag.startswith("attack.")]
+        own = {word.partition(".")[0].upper() for word in words if word[:1] == "t" and word[1:5].isdigit()}
+        for name in {slug(word) for word in words if _is_tactic("attack." + word)}:
             rules[name] = rules.get(name, 0) + 1
-    return [TacticCell(name, fired.get(name, 0), rules.get(name, 0)) for name in sorted(rules.keys() | fired.keys())]
+            covered.setdefault(name, set()).update(own)
+    found = rules.keys() | alerts.keys()
+    names = [name for name in TACTICS if name in found or (name not in RENAMED and techniques is not None)]
+    names += sorted(found - set(TACTICS))
+    return [
+        TacticCell(
+            name,
+            alerts.get(name, 0),
+            rules.get(name, 0),
+            tuple(
+                sorted(
+                    (TechniqueCell(one, counts.get(one, 0)) for one in covered.get(name, ())),
+                    key=lambda cell: (-cell.fired, cell.id),
+                )
+            ),
+        )
+        for name in names
+    ]
+
+
+def slug(name: str) -> str:
+    """A tactic as tags write it.
+
+    >>> slug("Credential Access"), slug("defense_evasion")
+    ('credential-access', 'defense-evasion')
+    """
+    return name.lower().replace("_", "-").replace(" ", "-")
 
 
 def _is_tactic(tag: str) -> bool:
@@ -101,6 +165,10 @@ class AgeRow:
 
     level: str
     counts: tuple[int, ...]
+
+    def past(self, column: int) -> bool:
+        """Whether what stands in the column waits for longer than the goal."""
+        return column >= len(AGES) or AGES[column] > GOALS[self.level]
 
 
 def age_rows(waiting: Iterable[Alert], now: int) -> list[AgeRow]:

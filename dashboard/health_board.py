@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import structlog
 
 from connectors.topic_follower import TopicRecord
+from dashboard.member_hours import MINUTE_MS, Column, MemberHours
 from schemas.health import Heartbeat, PartitionAccount, health_message
 from schemas.member import Member, member_of_topic
+from schemas.times import from_rfc3339
 
 log = structlog.get_logger()
 
@@ -19,6 +22,9 @@ SILENT_AFTER_MS: Final = 3 * 60_000
 """Heartbeats come each minute: three missing ones are no accident."""
 QUIET_AFTER_MS: Final = 15 * 60_000
 """Without an event for so long although the forwarder lives: its sources stopped."""
+
+BEHIND_AFTER_MS: Final = 30_000
+RATE_MINUTES: Final = 5
 
 Health = Literal["reporting", "no_heartbeat", "no_events", "unknown", "disabled"]
 
@@ -34,6 +40,10 @@ class MemberLine:
         late: how many of them came too late to be correlated.
         dead: how many of them became dead letters.
         waiting: bytes in the forwarder's spool.
+        lag: ms that the oldest line has waited at the forwarder.
+        rate: lines per second, over the last five minutes.
+        hour: lines, late ones and dead letters of the last hour.
+        columns: the last hour, drawn.
     """
 
     member: Member
@@ -46,6 +56,15 @@ class MemberLine:
     waiting: int = 0
     agent: str = ""
     error: str = ""
+    lag: int = 0
+    rate: float = 0.0
+    hour: tuple[int, int, int] = (0, 0, 0)
+    columns: Sequence[Column] = ()
+
+    @property
+    def behind(self) -> bool:
+        """Whether lines wait at the forwarder for longer than they should."""
+        return self.health == "reporting" and self.lag > BEHIND_AFTER_MS
 
 
 @dataclass(slots=True)
@@ -68,6 +87,7 @@ class HealthBoard:
         self._lock = threading.Lock()
         self._beats: dict[str, _Beat] = {}
         self._accounts: dict[tuple[str, int], _Account] = {}
+        self._hours: defaultdict[str, MemberHours] = defaultdict(MemberHours)
         self.newest = 0
         """Append time of the newest message, ms; 0: none yet."""
 
@@ -81,18 +101,42 @@ class HealthBoard:
         with self._lock:
             self.newest = max(self.newest, record.timestamp)
             if isinstance(message, Heartbeat):
+                self._hours[message.member].heard(record.timestamp)
                 known = self._beats.get(message.member)
                 if known is None or record.timestamp >= known.at:
                     self._beats[message.member] = _Beat(record.timestamp, message)
             elif isinstance(message, PartitionAccount):
                 self._count(message, record.timestamp)
 
-    def lines(self, members: Iterable[Member], now: int) -> list[MemberLine]:
-        """One line for each member; those that need a person come first."""
+    def lines(self, members: Iterable[Member], now: int, *, hour: bool = False) -> list[MemberLine]:
+        """One line for each member; those that need a person come first.
+
+        Args:
+            members: whom to tell of.
+            now: ms since 1970.
+            hour: also what the last hour brought; every page asks for the states, only the board for this.
+        """
         with self._lock:
             lines = [self._line(member, now) for member in members]
+            if hour:
+                lines = [self._with_hour(line, now) for line in lines]
         order = ("no_heartbeat", "no_events", "unknown", "reporting", "disabled")
-        return sorted(lines, key=lambda line: (order.index(line.health), line.member.id))
+        return sorted(lines, key=lambda line: (order.index(line.health), not line.behind, line.member.id))
+
+    def silent(self, member: str, start: int, end: int) -> bool:
+        """Whether nothing was heard of a member from one moment to another (ms), as far as is remembered."""
+        with self._lock:
+            return member in self._hours and self._hours[member].silent(start, end)
+
+    def lines_between(self, start: int, end: int) -> int:
+        """Lines counted of all members from one moment to another, ms."""
+        with self._lock:
+            return sum(hours.lines_between(start, end) for hours in self._hours.values())
+
+    def known_since(self) -> int | None:
+        """Since when anything at all is remembered, ms; None: nothing was heard yet."""
+        with self._lock:
+            return min((since for hours in self._hours.values() if (since := hours.known_since())), default=None)
 
     def accounts(self) -> list[PartitionAccount]:
         """The job's newest account of each partition."""
@@ -106,6 +150,7 @@ class HealthBoard:
             # The first account seen may be old news: its lines date from when the job began.
             self._accounts[place] = _Account(at if account.lines else 0, account)
         else:
+            self._hours[member_of_topic(account.topic)].counted(at, known.account, account)
             grew = account.lines != known.account.lines
             self._accounts[place] = _Account(at if grew else known.at, account)
 
@@ -124,7 +169,26 @@ class HealthBoard:
             beat.beat.spool_bytes if beat else 0,
             beat.beat.agent if beat else "",
             beat.beat.last_error if beat else "",
+            _lag(beat),
         )
+
+    def _with_hour(self, line: MemberLine, now: int) -> MemberLine:
+        hours = self._hours[line.member.id]
+        recent = hours.lines_between(now - RATE_MINUTES * MINUTE_MS, now)
+        return replace(
+            line,
+            rate=recent / (RATE_MINUTES * MINUTE_MS / 1000),
+            hour=hours.last_hour(now),
+            columns=hours.columns(now),
+        )
+
+
+def _lag(beat: _Beat | None) -> int:
+    waiting = [one.spool_oldest for one in beat.beat.inputs if one.spool_oldest] if beat else []
+    try:
+        return max((beat.at - from_rfc3339(oldest) for oldest in waiting), default=0) if beat else 0
+    except ValueError:  # a member's own words
+        return 0
 
 
 def _health(member: Member, heartbeat: int | None, events: int | None, now: int) -> Health:

@@ -9,18 +9,30 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from connectors.alert_index import LEVELS, Found
-from dashboard.answers import away
+from dashboard.answers import away, no_such_alert
+from dashboard.beside import before_text, others_text, told_text
 from dashboard.language import say
-from dashboard.queue_query import GROUPS, SPANS, STATES, STATUSES, WORD, QueueQuery, fits, query_of, with_workflow
+from dashboard.queue_query import (
+    GROUPS,
+    SPANS,
+    STATES,
+    STATUSES,
+    TO_DO,
+    WORD,
+    QueueQuery,
+    fits,
+    query_of,
+    with_workflow,
+)
 from dashboard.rows import Row, in_groups, open_tally, row_of, views_of
 from dashboard.saved_views import EVERYBODY, only_filters
 from dashboard.saved_views import views_of as saved_views
 from dashboard.site import Anyone, Person, Reader, Site, SiteOf
 from dashboard.triage import REASONS
 from dashboard.vocabulary import label
-from dashboard.wording import clock, counted, safe
+from dashboard.wording import MINUTE, clock, counted, duration, safe, shortened
 from schemas.alert import Alert
-from schemas.errors import ConnectionError_
+from schemas.errors import ConnectionError_, EventError
 from schemas.times import now_ms
 
 router = APIRouter()
@@ -39,7 +51,8 @@ def queue_page(request: Request, site: SiteOf, person: Anyone) -> Response:
     return site.page(
         request, "queue.html", person, status,
         query=query, levels=LEVELS, states=STATES, statuses=STATUSES, spans=tuple(SPANS), group_names=GROUPS,
-        reasons=REASONS, label=label, address=only_filters(request.url.query), **data,
+        reasons=REASONS, label=label, to_do=TO_DO, group_titles=_group_titles(), proof=_proof(site),
+        address=only_filters(request.url.query), **data,
     )  # fmt: skip
 
 
@@ -52,19 +65,43 @@ def queue_update(request: Request, site: SiteOf, person: Reader) -> Response:
         return away()
 
 
+@router.get("/api/alerts/{alert_id}/beside")
+def beside(site: SiteOf, person: Reader, alert_id: str) -> Response:  # noqa: ARG001 - guards the page
+    """What the preview says beside the row: everyone else, what was seen before, what institutions answered."""
+    try:
+        alert = site.index.get(alert_id)
+        if alert is None:
+            return no_such_alert()
+        return JSONResponse(
+            {
+                "others": others_text(site, alert, now_ms()),
+                "before": before_text(site.desk.precedents(alert), alert),
+                "told": told_text(site, alert.id),
+                "about": safe(" ".join(alert.rule.description.split()), 280),
+            }
+        )
+    except (ConnectionError_, EventError):
+        return away()
+
+
 def _queue(site: Site, person: Person, query: QueueQuery, address: str) -> dict[str, Any]:
     now = now_ms()
     names = site.names.names()
     asked = with_workflow(query, site.desk, person.name)
+    if query.awaited:
+        asked = replace(asked, only=tuple(_awaited(site)))
     found = site.index.find(replace(asked, members=site.names.ids_named(asked.text)))
     workflows = site.desk.of_many(found.alerts)
     rows = [
-        row_of(alert, workflows[alert.id], names, site.zone, now, query.groups)
+        row_of(alert, workflows[alert.id], names, site.zone, now, query.groups, site.rules.needed(alert.rule.uuid))
         for alert in found.alerts
         if fits(query, workflows[alert.id])
     ]
     return {
-        "rows": [asdict(row) for row in (in_groups(rows) if query.groups else rows)],
+        "rows": [
+            asdict(row)
+            for row in (in_groups(rows, {alert.id: alert for alert in found.alerts}) if query.groups else rows)
+        ],
         "summary": _summary(found, rows),
         "views": _views(site, person, address),
         "by_level": found.by_level,
@@ -73,7 +110,6 @@ def _queue(site: Site, person: Person, query: QueueQuery, address: str) -> dict[
         "tactics": _facet(found.by_tactic, {}),
         "members": _facet(found.by_member, names),
         "checked": clock(now, site.zone, seconds=True),
-        "institutions": counted(len(names), "institution"),
         "away": False,
     }
 
@@ -82,15 +118,44 @@ def _views(site: Site, person: Person, address: str) -> list[dict[str, Any]]:
     desk = site.desk
     tally = open_tally(site.index.tally(), desk.counts("level", "closed"))
     mine = len(desk.ids(statuses=("open", "acknowledged"), assignee=person.name))
-    views = views_of(tally, desk.counts("status"), mine)
+    views = views_of(tally, desk.counts("status"), mine, len(_awaited(site)))
     views += [
         {"name": safe(view.name, 40), "query": view.query, "count": None, "shared": view.owner == EVERYBODY}
         for view in saved_views(site.documents, person.name)
     ]
-    now = only_filters(address)
+    now = _ungrouped(only_filters(address))
     for view in views:
-        view["current"] = now == view["query"]
+        view["current"] = now == _ungrouped(view["query"])
     return views
+
+
+def _group_titles() -> dict[str, str]:
+    return {
+        "rule": say("Rule"), "key": say("Shared key"), "member": say("First institution"), "level": say("Level"),
+        "status": say("Status"), "tactic": say("Tactic"),
+    }  # fmt: skip
+
+
+def _proof(site: Site) -> dict[str, str]:
+    """What an empty queue has to show for itself: silence must be proved."""
+    now, pack = now_ms(), site.rules.pack()
+    lines = site.health.lines(site.names.registry().members, now)
+    reporting = sum(line.health == "reporting" for line in lines)
+    return {
+        "reporting": say("{n} of {m}", n=reporting, m=len(lines)),
+        "lines": f"{site.health.lines_between(now - 5 * MINUTE, now):,}",
+        "newest": say("{time} ago", time=duration(now - site.health.newest)) if site.health.newest else "\N{EN DASH}",
+        "pack": shortened(pack.version, 14) if pack else "\N{EN DASH}",
+    }
+
+
+def _ungrouped(address: str) -> str:
+    """How the list is grouped and ordered does not make it another view."""
+    return "&".join(part for part in address.split("&") if not part.startswith(("group=", "order=")))
+
+
+def _awaited(site: Site) -> list[str]:
+    return list(dict.fromkeys(one.finding.alert for one in site.member_desk.waiting()))
 
 
 def _facet(counts: dict[str, int], names: dict[str, str]) -> list[tuple[str, str, int]]:
@@ -106,16 +171,18 @@ def _rule_names(alerts: list[Alert]) -> dict[str, str]:
 
 def _nothing(site: Site) -> dict[str, Any]:
     return {
-        "rows": [], "summary": "", "views": views_of(open_tally({}, {}), {}, 0), "by_level": {}, "by_state": {},
+        "rows": [], "summary": "", "views": views_of(open_tally({}, {}), {}, 0, 0), "by_level": {}, "by_state": {},
         "rules": [], "tactics": [], "members": [],
         "checked": clock(now_ms(), site.zone, seconds=True),
-        "institutions": counted(len(site.names.names()), "institution"),
         "away": True,
     }  # fmt: skip
 
 
 def _summary(found: Found, rows: list[Row]) -> str:
     text = counted(found.total, "alert")
+    joined = sum(alert.jointsoc.events - 1 for alert in found.alerts)
+    if joined > 0:
+        text += say(", {n} repeats joined", n=f"{joined:,}")
     if found.total > len(rows) + found.unreadable:
         text += say(", the first {n} shown", n=len(rows))
     if found.unreadable:

@@ -38,6 +38,8 @@ class QueueQuery:
     statuses: tuple[Status, ...] = ()
     """Empty: any."""
     mine: bool = False
+    awaited: bool = False
+    """Only alerts of which an institution's answer is awaited."""
     tag: str = ""
     span: str = ""
     groups: tuple[Group, ...] = ()
@@ -63,6 +65,7 @@ def query_of(parameters: QueryParams) -> QueueQuery:
         # What was superseded has moved: nobody has anything to do with it.
         statuses=statuses or (() if "superseded" in states else TO_DO),
         mine=parameters.get("assignee") == "me",
+        awaited=parameters.get("waiting") == "answers",
         tag=_printable(parameters.get("tag", ""))[:40],
         span=span if span in SPANS else "",
         groups=tuple(dict.fromkeys(g for g in GROUPS for asked in parameters.getlist("group") if asked == g))[

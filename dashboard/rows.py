@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from dashboard.language import say
-from dashboard.spread import Bar, strip
+from dashboard.matrix import mini
+from dashboard.spread import Bar
 from dashboard.vocabulary import label
-from dashboard.wording import clock, counted, duration, key_text, number, safe, span, state_note
+from dashboard.wording import clock, counted, duration, key_text, number, safe, span, state_note, tenths
 from schemas.alert import Alert, MemberHit
 from schemas.times import from_rfc3339
 from schemas.workflow import Workflow
+
+NAMES_FIT: Final = 18
+"""Letters of the first names that fit above the drawing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +48,17 @@ class Row:
     status: str
     status_label: str
     status_note: str
-    """The close reason, or who works on it."""
+    """The close reason."""
+    owner: str
+    """Two letters of who works on it."""
+    owner_name: str
     workflow: int
     """Revision of the workflow."""
     tags: list[str]
     group: str
     """The heading the row stands under; empty without grouping."""
+    group_note: str
+    """How many alerts, institutions and corporate groups stand under the heading."""
     message: str
     rule: str
     key: str
@@ -63,10 +73,20 @@ class Row:
     strip: list[Bar]
     groups: str
     order: list[OrderItem]
+    member_ids: list[str]
+    """Those that can be told."""
+    needed: int
+    """How many corporate groups the rule wants; 0 where it is not known."""
 
 
 def row_of(
-    alert: Alert, workflow: Workflow, names: Mapping[str, str], zone: ZoneInfo, now: int, groups: Sequence[str] = ()
+    alert: Alert,
+    workflow: Workflow,
+    names: Mapping[str, str],
+    zone: ZoneInfo,
+    now: int,
+    groups: Sequence[str] = (),
+    needed: int = 0,
 ) -> Row:
     """The row for an alert.
 
@@ -77,11 +97,13 @@ def row_of(
         zone: in which times are told.
         now: ms since 1970; other days are told with their date.
         groups: what the queue is grouped by.
+        needed: how many corporate groups the rule wants.
     """
     body = alert.jointsoc
-    status = "superseded" if workflow.status == "moved" else workflow.status
+    status = _status(workflow)
     first, last = from_rfc3339(alert.event.start), from_rfc3339(alert.event.end)
     shown = [names.get(member.id, safe(member.id, 60)) for member in body.members[:2]]
+    shown = shown if sum(map(len, shown)) <= NAMES_FIT else shown[:1]
     return Row(
         id=alert.id,
         revision=str(body.alert.revision),
@@ -91,25 +113,39 @@ def row_of(
         state_note=state_note(body.alert.state),
         status=status,
         status_label=label(status),
-        status_note=label(workflow.reason) if workflow.reason else safe(workflow.assignee, 60),
+        status_note=label(workflow.reason) if workflow.reason else "",
+        owner=initials(safe(workflow.assignee, 60)),
+        owner_name=safe(workflow.assignee, 60) or say("nobody"),
         workflow=workflow.revision,
         tags=[safe(tag, 40) for tag in workflow.tags],
         group=" · ".join(_group_of(alert, workflow, group, names) for group in groups),
+        group_note="",
         message=safe(alert.message),
         rule=safe(alert.rule.name, 120),
         key=key_text(body.group_by, short=True),
         key_title=", ".join(f"{safe(name, 80)} {safe(value)}" for name, value in body.group_by.items()),
         members=len(body.members),
         names=" \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} ".join(shown),
-        more=f"+{len(body.members) - 2}" if len(body.members) > 2 else "",
+        more=f"+{len(body.members) - len(shown)}" if len(body.members) > len(shown) else "",
         hits=number(body.events, exact=body.alert.exact),
         age=say("once") if body.events == 1 else duration(last - first),
         when=span(first, last, zone, now),
         drill=body.drill,
-        strip=strip(body.members),
+        strip=mini(alert),
         groups=counted(body.groups, "corporate group"),
         order=order_of(body.members, names, zone),
+        member_ids=[member.id for member in body.members if member.id in names],
+        needed=needed,
     )
+
+
+def _status(workflow: Workflow) -> str:
+    """As people see it: an alert that the centre opened again asks for attention."""
+    if workflow.status == "moved":
+        return "superseded"
+    changes = [entry for entry in workflow.history if entry.deed in ("acknowledged", "closed", "reopened")]
+    again = workflow.status == "open" and changes and changes[-1].deed == "reopened" and not changes[-1].who
+    return "reopened" if again else workflow.status
 
 
 def _group_of(alert: Alert, workflow: Workflow, group: str, names: Mapping[str, str]) -> str:
@@ -118,7 +154,8 @@ def _group_of(alert: Alert, workflow: Workflow, group: str, names: Mapping[str, 
         case "rule":
             return safe(alert.rule.name, 120)
         case "key":
-            return key_text(body.group_by, short=True) or say("no shared key")
+            fields = ", ".join(safe(name, 60) for name in body.group_by)
+            return f"{fields} {key_text(body.group_by, short=True)}" if fields else say("no shared key")
         case "member":
             first = alert.organization.id[0] if alert.organization.id else ""
             return names.get(first, safe(first, 60))
@@ -130,12 +167,29 @@ def _group_of(alert: Alert, workflow: Workflow, group: str, names: Mapping[str, 
             return label(workflow.status)
 
 
-def in_groups(rows: list[Row]) -> list[Row]:
-    """Rows of one group together, groups in the order of their first row."""
-    place: dict[str, int] = {}
+def initials(name: str) -> str:
+    """Two letters that stand for a person.
+
+    >>> initials("mei.lin"), initials("wei"), initials("")
+    ('ML', 'WE', '')
+    """
+    words = [word for word in re.split(r"[^\w]+", name) if word]
+    return ("".join(word[0] for word in words[:2]) if len(words) > 1 else name[:2]).upper()
+
+
+def in_groups(rows: list[Row], alerts: Mapping[str, Alert]) -> list[Row]:
+    """Rows of one group together, groups in the order of their first row; each row knows what its group holds."""
+    groups: dict[str, list[Row]] = {}
     for row in rows:
-        place.setdefault(row.group, len(place))
-    return sorted(rows, key=lambda row: place[row.group])
+        groups.setdefault(row.group, []).append(row)
+    return [replace(row, group_note=_note(group, alerts)) for group in groups.values() for row in group]
+
+
+def _note(rows: list[Row], alerts: Mapping[str, Alert]) -> str:
+    hit = {member.id: member.group for row in rows for member in alerts[row.id].jointsoc.members}
+    parts = (counted(len(rows), "alert"), counted(len(hit), "institution"),
+             counted(len(set(hit.values())), "corporate group"))  # fmt: skip
+    return say(", ").join(parts)
 
 
 def order_of(members: list[MemberHit], names: Mapping[str, str], zone: ZoneInfo) -> list[OrderItem]:
@@ -180,6 +234,9 @@ def facts_of(alert: Alert, zone: ZoneInfo, now: int) -> list[tuple[str, str, str
         facts.append((say("Spread, first to last institution"), duration(max(spread) - min(spread)),
                       span(min(spread), max(spread), zone, now)))  # fmt: skip
     facts.append((say("First to last hit"), duration(last - first), span(first, last, zone, now)))
+    if body.alert.state == "open":
+        made = from_rfc3339(alert.event.created) - from_rfc3339(alert.timestamp)
+        facts.append((say("Last hit to alert"), tenths(max(0, made)), say("on arrival")))
     return facts
 
 
@@ -211,18 +268,20 @@ def open_tally(alerts: Mapping[tuple[str, str], int], closed: Mapping[str, int])
     return OpenTally(sum(rest.values()), rest.get("critical", 0) + rest.get("high", 0), late)
 
 
-def views_of(tally: OpenTally, statuses: Mapping[str, int], mine: int) -> list[dict[str, Any]]:
+def views_of(tally: OpenTally, statuses: Mapping[str, int], mine: int, asked: int) -> list[dict[str, Any]]:
     """The views above the queue that everybody has, each with its filter and its count.
 
     Args:
         tally: what is not closed.
         statuses: number of touched alerts for each status.
         mine: how many of those to do are assigned to this person.
+        asked: of how many an institution's answer is awaited.
     """
     views = (
         (say("To do"), "", tally.to_do),
         (say("Critical and high"), "level=critical&level=high", tally.urgent),
         (say("Mine"), "assignee=me", mine),
+        (say("Waiting for institutions"), "waiting=answers", asked),
         (say("Acknowledged"), "status=acknowledged", statuses.get("acknowledged", 0)),
         (say("Closed"), "status=closed", statuses.get("closed", 0)),
         (say("Superseded"), "state=superseded", tally.superseded),

@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from pipeline.correlate.correlation import Correlation
 from pipeline.detect.explain import explain, lines_of
 from pipeline.detect.plan import DetectionPlan
 from pipeline.rulepack import RulePack, read_pack
@@ -53,6 +54,16 @@ class RuleBook:
             except (OSError, ConfigError) as error:
                 log.warning("dashboard.pack_unreadable", error=str(error))
             return self._pack
+
+    def correlation(self, rule: str) -> Correlation | None:
+        """The correlation of that uuid in the pack in force."""
+        pack = self.pack()
+        return next((one for one in pack.correlations if one.id == rule), None) if pack else None
+
+    def needed(self, rule: str) -> int:
+        """How many corporate groups the correlation of that uuid wants; 0 where it is not known."""
+        correlation = self.correlation(rule)
+        return correlation.min_organizations if correlation else 0
 
     def text(self, rule: str) -> str | None:
         """The rule's own YAML; None if no file of ours holds it."""

@@ -29,6 +29,7 @@ from dashboard.rule_book import RuleBook
 from dashboard.sessions import LIFETIME_SECONDS, Session, Sessions
 from dashboard.tokens import Tokens
 from schemas.alert import Alert
+from schemas.times import now_ms
 
 FOLDER: Final = Path(__file__).parent
 PAGE_HEADER: Final = "x-form-token"
@@ -164,8 +165,14 @@ class Site:
             "language": current(),
             "languages": LANGUAGES,
             "script_words": script_words(),
+            "silent": self._silent(),
         }
         return self.templates.TemplateResponse(request, template, context | data, status_code=status)
+
+    def _silent(self) -> int:
+        """How many institutions need a person, for the navigation."""
+        lines = self.health.lines(self.names.registry().members, now_ms())
+        return sum(line.health in ("no_heartbeat", "no_events") or line.behind for line in lines)
 
 
 def _nothing(_: Right) -> bool:

@@ -125,19 +125,22 @@ def strip(members: Sequence[MemberHit]) -> list[Bar]:
     return bars
 
 
-def timeline(members: Sequence[MemberHit], evidence: Sequence[Evidence], zone: ZoneInfo) -> Timeline:
+def timeline(
+    members: Sequence[MemberHit], evidence: Sequence[Evidence], zone: ZoneInfo, window: tuple[int, int] | None = None
+) -> Timeline:
     """The full drawing for the alert page.
 
     Args:
         members: in order of spread; at least one.
         evidence: the sampled hits.
         zone: for the labels of the axis.
+        window: from when to when (ms) to draw; None: from the first to the last hit, with a margin.
     """
     firsts = [from_rfc3339(member.first_seen) for member in members]
     lasts = [from_rfc3339(member.last_seen) for member in members]
     start, end = min(firsts), max(lasts)
     pad = max((end - start) // 33, SECOND)
-    axis = Axis(start - pad, end + pad)
+    axis = Axis(*window) if window else Axis(start - pad, end + pad)
     kinds = list(dict.fromkeys(title for item in evidence for title in item.rule))
     most = max(member.count for member in members)
     groups: set[str] = set()

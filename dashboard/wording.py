@@ -31,6 +31,15 @@ def duration(milliseconds: int) -> str:
     return say("{n} s", n=0)
 
 
+def tenths(milliseconds: int) -> str:
+    """A short span with a tenth of a second, a longer one as `duration` tells it.
+
+    >>> tenths(1234), tenths(61_000)
+    ('1.2 s', '1 m 1 s')
+    """
+    return say("{n} s", n=f"{milliseconds / 1000:.1f}") if milliseconds < 10_000 else duration(milliseconds)
+
+
 def clock(moment: int, zone: ZoneInfo, *, seconds: bool = False) -> str:
     """Time of day, such as `09:02` or `09:02:11`.
 

@@ -92,6 +92,7 @@ class MemberHit(_Part):
     first_seen: str = Field(pattern=RFC3339)
     last_seen: str = Field(pattern=RFC3339)
     count: int
+    counts: list[int] = Field(default=[], description="hits in each column of `column_ms`, from `event.start` on")
 
 
 class Evidence(_Part):
@@ -115,6 +116,9 @@ class JointSoc(_Part):
     groups: int = Field(default=0, description="distinct corporate groups")
     events: int = Field(default=0, description="number of hits")
     without_value: int = Field(default=0, description="hits whose value, or number, could not be used")
+    column_ms: int = Field(
+        default=0, description="width of a column of `members.counts`; columns are aligned to the epoch; 0: none"
+    )
     members: list[MemberHit] = Field(default=[], description="in order of spread")
     evidence: list[Evidence] = []
     tlp: Literal["red", "amber+strict", "amber", "green", "clear"] = "amber"

@@ -34,6 +34,7 @@ _OVERRIDES: Final[dict[str, dict[str, Any]]] = {
     "jointsoc.evidence": {"type": "object", "enabled": False},
     "key": {"type": "flattened", "ignore_above": 1024},
     "events": {"type": "object", "enabled": False},
+    "jointsoc.members.counts": {"type": "object", "enabled": False},
     "exception.fields": {"type": "flattened", "ignore_above": 1024},
     "finding.key": {"type": "flattened", "ignore_above": 1024},
     "workflow.notes": {"type": "object", "enabled": False},

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Any
 
+from pipeline.correlate.matrix import Matrix, matrix_of
 from schemas.alert import (
     SETTLED_REVISION,
     SUPERSEDED_REVISION,
@@ -28,6 +29,8 @@ MINUTE = 60_000
 NOON = 1_795_435_200_000
 """2026-11-23T12:00:00Z."""
 
+MANY = 20_000
+"""With more hits than that a sample tells no counts by time."""
 GROUPS = {"aurora-bank": "aurora", "aurora-securities": "aurora"}
 
 
@@ -61,8 +64,19 @@ def make_alert(
     base = {"open": 0, "settled": SETTLED_REVISION, "superseded": 0}[state]
     number = SUPERSEDED_REVISION if state == "superseded" else base + hits
     first, last = min(s[1] for s in spread), max(s[2] for s in spread)
+    matrix = Matrix()
+    for part in spread if hits <= MANY else ():
+        matrix.merge(matrix_of(list(_hits(start, part))))
+    step, counts = matrix.told(start + int(first * MINUTE), start + int(last * MINUTE))
     members = [
-        MemberHit(id=m, group=GROUPS.get(m, m), first_seen=_at(start, a), last_seen=_at(start, b), count=n)
+        MemberHit(
+            id=m,
+            group=GROUPS.get(m, m),
+            first_seen=_at(start, a),
+            last_seen=_at(start, b),
+            count=n,
+            counts=counts.get(m, []),
+        )
         for m, a, b, n in spread
     ]
     return Alert(
@@ -90,6 +104,7 @@ def make_alert(
             group_by={"source.ip": "203.0.113.77"} if group_by is None else group_by,
             groups=len({GROUPS.get(member, member) for member, *_ in spread}),
             events=hits,
+            column_ms=step if hits <= MANY else 0,
             members=members,
             evidence=list(_evidence(start, spread, detections)),
             pack="2026.11.23-2",
@@ -99,6 +114,14 @@ def make_alert(
 
 def _at(start: int, minutes: float) -> str:
     return to_rfc3339(start + int(minutes * MINUTE))
+
+
+def _hits(start: int, part: tuple[str, float, float, int]) -> Iterator[tuple[str, int]]:
+    """So many hits, dense at first and thinning out; the last one at the very end."""
+    member, first, last, count = part
+    for number in range(count):
+        share = (number / max(count - 1, 1)) ** 1.6
+        yield member, start + int((first + (last - first) * share) * MINUTE)
 
 
 def _evidence(

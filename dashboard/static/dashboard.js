@@ -69,6 +69,7 @@ function poll(address, take) {
     $("#banner-what").textContent = what;
     if (note) $("#banner-note").textContent = note;
     if (banner.hidden) banner.hidden = false;
+    document.body.classList.add("paused");
   };
   const ask = async () => {
     clearTimeout(timer);
@@ -82,6 +83,7 @@ function poll(address, take) {
       $("#live-text").textContent = T("Live");
       $(".when", live).textContent = `${data.checked} ${live.dataset.zone}`;
       banner.hidden = true;
+      document.body.classList.remove("paused");
       if (since) { say(T("The alert index is back")); since = null; }
       take(data);
     } catch (error) {

@@ -16,10 +16,10 @@
     for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
     return element;
   };
-  const drawStrip = (element, bars) => element.replaceChildren(...bars.flatMap(([x, y, width, shade]) => [
-    svg("rect", { class: "track", x: 0, y: y + 1, width: 156, height: 1 }),
-    svg("rect", { class: `c${shade}`, x, y, width, height: 3 }),
-  ]));
+  const drawStrip = (element, bars) => element.replaceChildren(
+    ...[...new Set(bars.map((bar) => bar[1]))].map((y) => svg("rect", { class: "track", x: 0, y: y + 1, width: 156, height: 1 })),
+    ...bars.map(([x, y, width, shade]) => svg("rect", { class: `c${shade}`, x, y, width, height: 3 })),
+  );
   const fill = (element, row) => {
     const before = element.dataset.revision;
     element.dataset.id = row.id;
@@ -28,6 +28,7 @@
     for (const part of element.querySelectorAll("[data-f]")) {
       const name = part.dataset.f;
       if (name === "strip") drawStrip(part, row.strip);
+      else if (name === "owner") { part.className = row.owner ? "av" : "av none"; part.title = part.lastChild.textContent = row.owner_name; part.firstChild.textContent = row.owner || "\u2013"; }
       else if (name === "level") { part.className = `lv ${row.level}`; part.textContent = row.level_label; }
       else if (name === "status") { part.className = `st ${row.status}`; part.lastChild.textContent = row.status_label; }
       else if (part.textContent !== String(row[name])) {
@@ -54,7 +55,7 @@
       else if (name === "groups") part.textContent = row.members > 1 ? T("{n} institutions in {groups}", { n: row.members, groups: row.groups }) : T("One institution");
       else if (name === "key_title") part.textContent = row.key_title || T("none");
       else if (name === "tags") part.textContent = row.tags.join(", ") || T("none");
-      else if (name === "order") part.replaceChildren(...row.order.map((item) => {
+      else if (name === "order") part.replaceChildren(...row.order.flatMap((item, place) => {
         const line = document.createElement("li");
         for (const [css, text] of [["nm", item.name], ["tm", item.at], ["lag", item.counted_with ? T("same group") : item.lag], ["n", item.hits]]) {
           const cell = document.createElement("span");
@@ -62,10 +63,29 @@
           cell.textContent = text;
           line.append(cell);
         }
-        return line;
+        const reached = row.order.slice(0, place + 1).filter((one) => !one.counted_with).length;
+        if (row.needed < 2 || reached !== row.needed || item.counted_with) return [line];
+        const gate = document.createElement("li");
+        gate.className = "gate";
+        gate.textContent = T("{n} corporate groups reached: the rule fires", { n: row.needed });
+        return [line, gate];
       }));
       else part.textContent = row[name];
     }
+  };
+  /* What needs more questions is asked for when the cursor rests on a row. */
+  let besideTimer = 0, besideOf = null;
+  const askBeside = (id) => {
+    clearTimeout(besideTimer);
+    if (!id || preview.offsetParent === null) return;
+    const key = `${id} ${known.get(id)?.revision} ${known.get(id)?.workflow}`;
+    if (key === besideOf) return;
+    besideTimer = setTimeout(async () => {
+      const { status, data } = await send("GET", `/api/alerts/${encodeURIComponent(id)}/beside`);
+      if (cursor !== id) return;
+      besideOf = status === 200 ? key : null;
+      for (const part of preview.querySelectorAll("[data-b]")) part.textContent = status === 200 ? data[part.dataset.b] || T("none") : "";
+    }, 150);
   };
   const point = (id, focus) => {
     $("tr.cur", list)?.classList.remove("cur");
@@ -76,7 +96,9 @@
       sessionStorage.setItem("cursor", id);
       if (focus) { $(".reason", row).focus({ preventScroll: true }); row.scrollIntoView({ block: "nearest" }); }
     }
+    if (besideOf && !besideOf.startsWith(`${id} `)) { besideOf = null; for (const part of preview.querySelectorAll("[data-b]")) part.textContent = ""; }
     fillPreview(known.get(id));
+    askBeside(id);
   };
   const move = (by) => {
     const ids = shown();
@@ -104,6 +126,7 @@
       group = known.get(id).group;
       const head = $("#group").content.firstElementChild.cloneNode(true);
       $(".t", head).textContent = group;
+      $(".gn", head).textContent = known.get(id).group_note;
       const box = $(".pick-group", head);
       if (box) box.ariaLabel = `${T("Select the group")}: ${group}`;
       return [head, element];
@@ -140,7 +163,7 @@
     const news = waiting();
     if (news > announced) say(T("{n} new", { n: news }));
     announced = news;
-    if (cursor) fillPreview(known.get(cursor));
+    if (cursor) { fillPreview(known.get(cursor)); askBeside(cursor); }
   });
 
   place.addEventListener("click", placeAll);
@@ -159,7 +182,7 @@
   const tellPicked = () => {
     const text = $("#picked");
     if (!text) return;
-    text.textContent = picked.size ? T("{n} selected", { n: picked.size }) : T("nothing selected: keys act on the row under the cursor");
+    text.textContent = T("{n} selected", { n: picked.size });
     for (const row of list.querySelectorAll("tr.a")) {
       const on = picked.has(row.dataset.id);
       row.ariaSelected = on;
@@ -177,17 +200,19 @@
       const [from, to] = [ids.indexOf(event.shiftKey && lastPicked ? lastPicked : id), ids.indexOf(id)].sort((a, b) => a - b);
       pick(ids.slice(Math.max(from, 0), to + 1), box.checked);
       lastPicked = id;
-    } else if (box.matches(".pick-group")) {
-      const ids = [];
-      for (let row = box.closest("tr").nextElementSibling; row?.dataset.id; row = row.nextElementSibling) ids.push(row.dataset.id);
-      pick(ids, box.checked);
-    }
+    } else if (box.matches(".pick-group")) pick(inGroup(box), box.checked);
+    else if (box.matches("[data-group-ack]")) act("acknowledge", "", "", inGroup(box).filter((id) => known.get(id).status !== "acknowledged"));
   });
+  const inGroup = (box) => {
+    const ids = [];
+    for (let row = box.closest("tr").nextElementSibling; row?.dataset.id; row = row.nextElementSibling) ids.push(row.dataset.id);
+    return ids;
+  };
   $("#pick-all")?.addEventListener("click", (event) => pick(shown(), event.target.checked));
 
   /* ----- doing something: to the selection, else to the row under the cursor ----- */
-  const act = async (name, value = "", why = "") => {
-    const ids = picked.size ? [...picked] : cursor && known.has(cursor) ? [cursor] : [];
+  const chosen = () => (picked.size ? [...picked] : cursor && known.has(cursor) ? [cursor] : []);
+  const act = async (name, value = "", why = "", ids = chosen()) => {
     if (!ids.length || !$("#bulk")) return;
     const alerts = Object.fromEntries(ids.map((id) => [id, known.get(id).workflow]));
     const { status, data } = await send("POST", "/api/v1/workflow", { alerts, act: name, value, why });
@@ -199,6 +224,16 @@
       for (const one of done) picked.delete(one.alert);
     }
     tellPicked();
+    ask();
+  };
+  /* Each institution hit by the chosen alerts is told its own part. */
+  const notify = async (asked) => {
+    const outcomes = [];
+    for (const id of chosen()) {
+      const { status, data } = await send("POST", `/api/v1/alerts/${encodeURIComponent(id)}/findings`, { members: known.get(id).member_ids, asked });
+      outcomes.push(status === 200 ? { done: true } : { done: false, error: data.error });
+    }
+    tellOutcome(outcomes.every((one) => one.done) ? 200 : 0, outcomes);
     ask();
   };
   const undo = async () => {
@@ -221,7 +256,18 @@
       const { status, data } = await send("PUT", "/api/v1/views", { name, query: location.search, shared: $("#view-shared").checked });
       if (status === 200) location.reload(); else tellOutcome(status, data);
     });
-    keys.set("x", () => { if (cursor) pick([cursor], !picked.has(cursor)); });
+    $("#telling").addEventListener("toggle", () => {
+      const rows = chosen().map((id) => known.get(id));
+      $("#tell-who").textContent = T("{n} institutions are told their own part", { n: new Set(rows.flatMap((row) => row.member_ids)).size });
+    });
+    $("#tell-form").addEventListener("submit", (event) => { event.preventDefault(); $("#telling").open = false; notify(event.target.asked.value); event.target.reset(); });
+    for (const button of document.querySelectorAll("[data-key]")) button.addEventListener("click", (event) => { event.stopPropagation(); pickNone(); keys.get(button.dataset.key)(event); });
+    keys.set("x", () => { if (cursor) { pick([cursor], !picked.has(cursor)); lastPicked = cursor; } });
+    keys.set("X", () => {
+      const ids = shown(), [from, to] = [ids.indexOf(lastPicked ?? cursor), ids.indexOf(cursor)].sort((a, b) => a - b);
+      pick(ids.slice(Math.max(from, 0), to + 1), true);
+    });
+    keys.set("n", () => open("#telling"));
     keys.set("a", () => { act("acknowledge"); });
     keys.set("s", () => { act("assign", document.body.dataset.user); });
     keys.set("c", () => open("#closing"));
@@ -229,5 +275,6 @@
     keys.set("z", () => { undo(); });
   }
 
+  addEventListener("pagehide", () => sessionStorage.setItem("order", JSON.stringify(shown())));
   point(known.has(cursor) ? cursor : order[0], false);
 })();

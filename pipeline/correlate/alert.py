@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
-from pipeline.correlate.content import Content
+from pipeline.correlate.content import MemberSpread
 from pipeline.correlate.correlation import Correlation, tlp_of
 from pipeline.correlate.episode import alert_id, month_of
 from pipeline.correlate.group import Revision
@@ -95,6 +95,8 @@ class AlertWriter:
         content = revision.content
         spread = content.spread()
         made = revision.last if created is None or revision.state == "settled" else created
+        first, last = min(part.first for _, part in spread), max(part.last for _, part in spread)
+        step, counts = content.matrix.told(first, last)
         groups = {self._groups.get(member, member) for member, _ in spread}
         rule, threat = self._rule(correlation)
         successor = None if revision.successor is None else alert_id(correlation, group, revision.successor)
@@ -102,8 +104,8 @@ class AlertWriter:
             timestamp=to_rfc3339(revision.last),
             event=AlertEvent(
                 id=alert_id(correlation, group, revision.start),
-                start=to_rfc3339(min(part.first for _, part in spread)),
-                end=to_rfc3339(max(part.last for _, part in spread)),
+                start=to_rfc3339(first),
+                end=to_rfc3339(last),
                 created=to_rfc3339(made),
             ),
             rule=rule,
@@ -122,7 +124,8 @@ class AlertWriter:
                 groups=len(groups),
                 events=content.count,
                 without_value=content.valueless if correlation.values else 0,
-                members=self._members(content),
+                column_ms=step,
+                members=self._members(spread, counts),
                 evidence=[_evidence(hit, correlation) for hit in content.evidence()],
                 tlp=correlation.tlp,
                 pack=self._pack,
@@ -136,7 +139,7 @@ class AlertWriter:
             known = self._rules[correlation.id] = rule, threat_of(correlation.tags)
         return known
 
-    def _members(self, content: Content) -> list[MemberHit]:
+    def _members(self, spread: Sequence[tuple[str, MemberSpread]], counts: Mapping[str, list[int]]) -> list[MemberHit]:
         return [
             MemberHit.model_construct(
                 id=member,
@@ -144,8 +147,9 @@ class AlertWriter:
                 first_seen=to_rfc3339(part.first),
                 last_seen=to_rfc3339(part.last),
                 count=part.count,
+                counts=counts.get(member, []),
             )
-            for member, part in content.spread()
+            for member, part in spread
         ]
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Final
 
 import msgspec
 
+from pipeline.correlate.matrix import Matrix, matrix_of
 from schemas.hit import Hit
 
 SAMPLE: Final = 5
@@ -37,6 +37,7 @@ class Content(msgspec.Struct, array_like=True):
     exact: bool = True
     valueless: int = 0
     """Hits without a value; an event whose field holds no number is one for `value_sum`."""
+    matrix: Matrix = msgspec.field(default_factory=Matrix)
 
     @property
     def size(self) -> int:
@@ -54,8 +55,9 @@ class Content(msgspec.Struct, array_like=True):
             seen = list(map(_seen, hits))
         # Whole windows are folded whenever an alert is told: the later of equal keys wins, without a loop of our own.
         last, first = dict(seen), dict(reversed(seen))
-        counts = Counter(map(itemgetter(0), seen))
-        self._add({member: MemberSpread(first[member], last[member], count) for member, count in counts.items()})
+        matrix = matrix_of(seen)
+        self._add({m: MemberSpread(first[m], last[m], sum(row.values())) for m, row in matrix.rows.items()})
+        self.matrix.merge(matrix)
         self.valueless += list(map(_value, hits)).count(None)
         self.exact = self.exact and all(map(_exact, hits))
         self._sample(hits[:SAMPLE], hits[-SAMPLE:])
@@ -64,6 +66,7 @@ class Content(msgspec.Struct, array_like=True):
         """Add what another content tells."""
         self.count += other.count
         self._add(other.members)
+        self.matrix.merge(other.matrix)
         self.exact = self.exact and other.exact
         self.valueless += other.valueless
         self._sample(other.earliest, other.latest)

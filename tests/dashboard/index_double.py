@@ -47,6 +47,7 @@ class IndexDouble:
             by_level=Counter(alert.jointsoc.alert.level for alert in fitting),
             by_rule=Counter(alert.rule.uuid for alert in fitting),
             by_tactic=Counter(name for alert in fitting for name in alert.threat.tactic.name),
+            by_technique=Counter(name for alert in fitting for name in alert.threat.technique.id),
             by_member=Counter(member for alert in fitting for member in alert.organization.id),
         )
 

@@ -3,11 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from fastapi.testclient import TestClient
 
 from dashboard.boards import FEW, age_rows, balance, latencies, rule_lines, tactic_cells
+from dashboard.charts import WIDTH, latency_chart, volume_chart
 from dashboard.health_board import QUIET_AFTER_MS, SILENT_AFTER_MS, HealthBoard
 from schemas.health import Heartbeat, InputCounters, PackReport, PartitionAccount
 from schemas.member import Member
@@ -126,12 +128,53 @@ def test_tactics_come_from_tags_and_alerts() -> None:
     assert [(cell.name, cell.fired, cell.rules) for cell in cells] == [("credential-access", 0, 2), ("impact", 2, 0)]
 
 
+def test_a_tactic_is_one_column_however_it_is_written_and_holds_the_techniques_of_its_rules() -> None:
+    tags = [("attack.credential-access", "attack.t1110.004"), ("attack.credential-access", "attack.t1621")]
+    cells = tactic_cells(tags, {"Credential Access": 3}, {"T1110.004": 2, "T1110.003": 1})
+    (column,) = [cell for cell in cells if cell.rules]
+    assert (column.name, column.fired) == ("credential-access", 3)
+    assert [(one.id, one.fired) for one in column.techniques] == [("T1110", 3), ("T1621", 0)]
+    assert cells[0].name == "reconnaissance", "ATT&CK's order, with the columns no rule covers"
+
+
+def test_the_last_hour_tells_events_heartbeats_and_what_is_not_known() -> None:
+    board = HealthBoard()
+    for minute in range(10):
+        at = NOON + minute * MINUTE
+        board.take(account(at, 600 * (minute + 1), dead=minute))
+        if minute < 6:
+            board.take(heartbeat(at))
+    (line,) = board.lines([KESTREL], NOON + 9 * MINUTE, hour=True)
+    assert line.hour == (5400, 0, 9)
+    assert line.rate == 600 * 5 / 300
+    assert [(c.lines > 0, c.heartbeat, c.alive) for c in line.columns[-5:]] == [
+        (True, True, True), (True, True, True), (True, True, True), (True, False, True), (True, False, True),
+    ]  # fmt: skip
+    assert not line.columns[0].alive, "before the first word nothing is known"
+    assert board.silent("kestrel-bank", NOON + 11 * MINUTE, NOON + 12 * MINUTE)
+    assert not board.silent("kestrel-bank", NOON - MINUTE, NOON), "what is not remembered is not called silent"
+    assert not board.silent("nobody", NOON, NOON + MINUTE)
+
+
+def test_who_falls_behind_is_told_by_the_oldest_line_that_waits() -> None:
+    board = HealthBoard()
+    beat = Heartbeat(
+        timestamp=to_rfc3339(NOON), member="kestrel-bank", agent="1",
+        inputs=[InputCounters(name="a", spool_oldest=to_rfc3339(NOON - 48_000))],
+    )  # fmt: skip
+    board.take(message("health.kestrel-bank", NOON, beat))
+    board.take(account(NOON, 5))
+    (line,) = board.lines([KESTREL], NOON)
+    assert (line.lag, line.behind) == (48_000, True)
+
+
 def test_ages_are_counted_in_the_first_column_they_fit() -> None:
     waiting = [
         make_alert(start=NOON - minutes * MINUTE, spread=(("a-bank", 0, 0, 1),)) for minutes in (1, 61, 241, 99_999)
     ]
     high = next(row for row in age_rows(waiting, NOON) if row.level == "high")
-    assert high.counts == (1, 1, 1, 0, 1)
+    assert high.counts == (1, 0, 1, 1, 1)
+    assert [high.past(column) for column in range(5)] == [False, False, True, True, True]
 
 
 def test_latency_is_measured_on_alerts_made_on_arrival_only() -> None:
@@ -163,3 +206,17 @@ def test_boards_without_their_index_say_so(analyst: TestClient) -> None:
     assert analyst.get("/members").status_code == 200
     assert analyst.get("/api/boards/rules").status_code == 503
     assert analyst.get("/api/boards/none").status_code == 404
+
+
+def test_hours_that_nothing_is_known_of_are_not_drawn_as_zero() -> None:
+    chart = volume_chart(lambda _start, _end: 0, NOON - 60 * MINUTE, NOON, ZoneInfo("UTC"))
+    assert chart.unknown == pytest.approx(WIDTH * 5 / 6, abs=0.1)
+    assert volume_chart(lambda _start, _end: 0, None, NOON, ZoneInfo("UTC")).unknown == WIDTH
+    assert volume_chart(lambda _start, _end: 0, NOON - 600 * MINUTE, NOON, ZoneInfo("UTC")).unknown == 0
+
+
+def test_latency_is_drawn_for_the_hours_that_had_alerts_only() -> None:
+    chart = latency_chart([make_alert(start=NOON - 30 * MINUTE)], NOON, ZoneInfo("UTC"))
+    assert len(chart.dots) == 1
+    assert chart.last == "1.2 s"
+    assert latency_chart([], NOON, ZoneInfo("UTC")).dots == ()

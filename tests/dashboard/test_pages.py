@@ -174,7 +174,7 @@ def test_the_queue_lists_current_alerts_newest_first_with_what_an_analyst_needs(
     assert messages[0].startswith("DDoS alarms")
     assert len(messages) == 6
     assert "203.0.113.77" in page
-    assert "Bank Aurora \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} Meridian Bank" in page
+    assert "Bank Aurora" in page
     assert "1,286" in page
 
 
@@ -213,10 +213,11 @@ def test_views_count_what_they_would_show(analyst: TestClient) -> None:
     data = analyst.get("/api/queue").json()
     counts = {view["name"]: view["count"] for view in data["views"]}
     assert counts == {
-        "To do": 6, "Critical and high": 4, "Mine": 0, "Acknowledged": 0, "Closed": 0, "Superseded": 1,
+        "To do": 6, "Critical and high": 4, "Mine": 0, "Waiting for institutions": 0, "Acknowledged": 0, "Closed": 0,
+        "Superseded": 1,
     }  # fmt: skip
     assert [view["name"] for view in data["views"] if view["current"]] == ["To do"]
-    assert data["summary"] == "6 alerts"
+    assert data["summary"].startswith("6 alerts, ")
 
 
 def test_the_update_gives_revisions_as_text_since_they_are_too_large_for_javascript(analyst: TestClient) -> None:
@@ -230,7 +231,7 @@ def test_an_empty_queue_says_so(tmp_path: Path) -> None:
     log_in(client, tmp_path)
     page = client.get("/").text
     assert "No alert fits" in page
-    assert "4 institutions registered" in page
+    assert "0 of 4" in page, "silence must be proved"
 
 
 # ----- one alert -----
@@ -239,7 +240,7 @@ def test_an_empty_queue_says_so(tmp_path: Path) -> None:
 def test_the_alert_page_tells_who_was_hit_in_which_order_and_by_which_rule(analyst: TestClient) -> None:
     page = analyst.get("/alerts/" + alert_id("transfer")).text
     assert "<title>203.0.113.77: log-ins failed at 6 institutions, then a transfer at Kestrel Bank" in page
-    order = re.findall(r'<tr><th scope="row">([^<]+)<', page)
+    order = re.findall(r'<tr data-member="[^"]*"><th scope="row">([^<]+)<', page)
     assert order[0] == "Bank Aurora"
     assert order[-1] == "Kestrel Bank"
     assert len(order) == 6

@@ -135,7 +135,7 @@ def test_groups_stand_together_in_the_order_of_their_first_row(analyst: TestClie
     rows = analyst.get("/api/queue?group=key&group=level&group=nonsense").json()["rows"]
     headings = [row["group"] for row in rows]
     assert headings == sorted(headings, key=headings.index), "each group once"
-    assert "203.0.113.77 · High" in headings
+    assert "source.ip 203.0.113.77 · High" in headings
     assert 'class="grp"' in analyst.get("/?group=rule").text
 
 
@@ -157,7 +157,7 @@ def test_the_alert_page_shows_how_the_rule_was_closed_before_and_what_shares_its
     assert "Benign true positive" in page
     assert "a pen test of ours" in page
     assert "same key" in page
-    related = page[page.index("Same key, other alerts") :]
+    related = page[page.index("Seen before") :]
     assert STUFFING in related
     assert SHELL not in related
 
