@@ -89,12 +89,17 @@ def expand_with(placeholders: Placeholders) -> type[SigmaExpandModifier]:
         def modify(self, val: SigmaString | SigmaRegularExpression) -> SigmaType:  # type: ignore[override]
             if not ENCODING.isdisjoint(self.applied_modifiers):
                 raise SigmaValueError("expand must stand before modifiers that encode the value", source=self.source)
-            return _filled(val.insert_placeholders(), placeholders, place_of(self.source))
+            return filled(val.insert_placeholders(), placeholders, place_of(self.source))
 
     return Expand
 
 
-def _filled(value: SigmaString | SigmaRegularExpression, placeholders: Placeholders, where: str) -> SigmaType:
+def filled(value: SigmaString | SigmaRegularExpression, placeholders: Placeholders, where: str) -> SigmaType:
+    """A value with its placeholders replaced, an expansion where several values come of it.
+
+    Raises:
+        RuleError: a placeholder without values, or too many combinations.
+    """
     if not value.contains_placeholder():
         return value
     text = value if isinstance(value, SigmaString) else value.regexp
@@ -107,13 +112,13 @@ def _filled(value: SigmaString | SigmaRegularExpression, placeholders: Placehold
         count *= len(choice)
     if count > MAX_EXPANDED:
         raise RuleError(where, "too many combinations of placeholder values", got=count, expected=f"<= {MAX_EXPANDED}")
-    filled: list[SigmaType] = []
+    found: list[SigmaType] = []
     for combination in product(*choices):
         whole = type(text)()
         whole.s = [piece for pieces in combination for piece in pieces]
         whole._merge_strs()
-        filled.append(Pattern(str(whole), value.flags) if isinstance(value, SigmaRegularExpression) else whole)
-    return filled[0] if len(filled) == 1 else SigmaExpansion(filled)
+        found.append(Pattern(str(whole), value.flags) if isinstance(value, SigmaRegularExpression) else whole)
+    return found[0] if len(found) == 1 else SigmaExpansion(found)
 
 
 def _networks(text: SigmaString, placeholders: Placeholders, where: str) -> Sequence[str] | None:

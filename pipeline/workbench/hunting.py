@@ -24,7 +24,8 @@ from sigma.processing.transformations.base import PreprocessingTransformation, V
 from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaRule
 from sigma.types import SigmaBool, SigmaExpansion, SigmaNumber, SigmaRegularExpression, SigmaString, SigmaType
 
-from pipeline.detect.placeholders import fill_placeholders
+from pipeline.detect.lower import place_of
+from pipeline.detect.placeholders import Placeholders, filled
 from pipeline.detect.taxonomy import ecs_pipeline
 from pipeline.workbench.esql_text import exact_esql
 from pipeline.workbench.lists_beside import lists_beside
@@ -136,9 +137,23 @@ class _Lists(PreprocessingTransformation):
             values = lists_beside([Path(rule.source.path)] if rule.source else [])
             try:
                 for detection in rule.detection.detections.values():
-                    fill_placeholders(detection, values)
+                    _fill(detection, values)
             except RuleError as error:
                 raise SigmaPlaceholderError(str(error)) from error
+
+
+def _fill(detection: SigmaDetection, placeholders: Placeholders) -> None:
+    for item in detection.detection_items:
+        if isinstance(item, SigmaDetectionItem):
+            item.value = [_filled(value, placeholders, place_of(item.source)) for value in item.value]
+        else:
+            _fill(item, placeholders)
+
+
+def _filled(value: SigmaType, placeholders: Placeholders, where: str) -> SigmaType:
+    if isinstance(value, SigmaExpansion):
+        return SigmaExpansion([_filled(part, placeholders, where) for part in value.values])
+    return filled(value, placeholders, where) if isinstance(value, SigmaString | SigmaRegularExpression) else value
 
 
 @dataclass
