@@ -86,8 +86,8 @@ class Cased(SigmaCaseSensitiveModifier):
     """`cased`: pySigma refuses it after `re` and `fieldref`."""
 
     def modify(self, val: Matchable) -> Matchable:  # type: ignore[override]
-        """The value as it is; that the chain says `cased` is what the lowering looks at."""
-        return val
+        """A text as pySigma's type, which other backends read; the lowering looks at the chain instead."""
+        return super().modify(val) if isinstance(val, SigmaString) else val
 
 
 class Cidr(SigmaCIDRModifier):
