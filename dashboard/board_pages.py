@@ -158,9 +158,8 @@ def rules_data(site: Site) -> dict[str, Any]:
     """Cells and lines of the rules' board."""
     now = now_ms()
     found = site.index.counts(AlertQuery(states=CURRENT))
-    recent = site.index.find(
-        AlertQuery(states=CURRENT, since=to_rfc3339(now - 7 * DAY), limit=MAX_FOUND, brief=True)
-    ).alerts
+    week = AlertQuery(states=CURRENT, since=to_rfc3339((now - 7 * DAY) // MINUTE * MINUTE), limit=MAX_FOUND, brief=True)
+    recent = site.index.find(week).alerts
     pack = site.rules.pack()
     alerting = [(c.id, c.title, str(c.level)) for c in pack.correlations if c.alerts] if pack else []
     alerting += [(d.id, d.title, d.level) for d in pack.detections if d.alerts] if pack else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -24,7 +24,7 @@ from dashboard.queue_query import (
     query_of,
     with_workflow,
 )
-from dashboard.rows import Row, in_groups, open_tally, row_of, views_of
+from dashboard.rows import Row, in_groups, open_tally, plain, row_of, views_of
 from dashboard.saved_views import EVERYBODY, only_filters
 from dashboard.saved_views import views_of as saved_views
 from dashboard.site import Anyone, Person, Reader, Site, SiteOf
@@ -100,7 +100,7 @@ def _queue(site: Site, person: Person, query: QueueQuery, address: str) -> dict[
     ]
     return {
         "rows": [
-            asdict(row)
+            plain(row)
             for row in (in_groups(rows, {alert.id: alert for alert in found.alerts}) if query.groups else rows)
         ],
         "summary": _summary(found, counts, rows),

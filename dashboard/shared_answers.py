@@ -1,7 +1,7 @@
 """One answer of the index for everybody who asks the same: fifty screens show the same queue.
 
-Rows are a second old at most. Counts look at every alert there is, so they may be some seconds old, and nobody waits for
-new ones where there are old ones.
+Rows are a second old at most. Counts look at every alert there is, so they may be some seconds old, and nobody waits
+for new ones where there are old ones.
 """
 
 from __future__ import annotations
