@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from elasticsearch import ApiError, Elasticsearch, NotFoundError, TransportError
@@ -18,6 +19,8 @@ from schemas.index_template import INDEX_PATTERN, index_of
 LEVELS: Final[tuple[Level, ...]] = ("critical", "high", "medium", "low", "informational")
 """Most urgent first."""
 MAX_FOUND: Final = 1000
+_SPARE: Final = 100
+"""How many more a brief question reads, so that those to be left out need not be sent to the index by their ids."""
 _NEW_INDEX_PAUSES: Final = (0.1, 0.3, 0.6)
 """Seconds; a shard that was just created answers within these, on any machine that is not overloaded."""
 
@@ -62,16 +65,32 @@ class AlertQuery:
     """Ids; no others."""
     without: tuple[str, ...] = ()
     """Ids to leave out, at most 65,536."""
+    without_of: tuple[str, ...] = ()
+    """What `without` stands for (statuses): counts are shared by it, since the ids change with every click."""
+    brief: bool = False
+    """For the rows of a screen: counted only as far as they are read (`Found.more`), which spares the index most."""
     order: Order = "newest"
     limit: int = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The alerts found, how many there are in all, and how those divide."""
+    """The alerts found, and how many there are in all."""
 
     alerts: list[Alert]
     total: int
+    """Of a brief question: those that were read, no matter how many there are."""
+    unreadable: int = 0
+    """Documents that are not alerts of this version; never hidden silently."""
+    more: bool = False
+    """There are, or may be, others than these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many alerts fit a query, and how those divide."""
+
+    total: int = 0
     by_level: dict[str, int] = field(default_factory=dict)
     """Count for each level, whatever levels the query asked for."""
     by_state: dict[str, int] = field(default_factory=dict)
@@ -80,8 +99,6 @@ class Found:
     by_tactic: dict[str, int] = field(default_factory=dict)
     by_technique: dict[str, int] = field(default_factory=dict)
     by_member: dict[str, int] = field(default_factory=dict)
-    unreadable: int = 0
-    """Documents that are not alerts of this version; never hidden silently."""
 
 
 def read_alert(document: bytes | dict[str, Any], where: str) -> Alert:
@@ -112,20 +129,71 @@ class AlertIndex:
         Raises:
             ConnectionError_: Elasticsearch is away or refuses.
         """
-        answer = self._search(**search_request(query))
+        if query.brief:
+            return self._find_brief(query)
+        answer = self._search(**search_request(query), track_total_hits=True)
         alerts, unreadable = _read_hits(answer["hits"]["hits"])
-        counts = {name: _buckets(one.get("by")) for name, one in answer.get("aggregations", {}).items()}
-        return Found(
-            alerts,
-            answer["hits"]["total"]["value"],
-            by_level=counts.get("levels", {}),
-            by_state=counts.get("states", {}),
-            by_rule=counts.get("rules", {}),
-            by_tactic=counts.get("tactics", {}),
-            by_technique=counts.get("techniques", {}),
-            by_member=counts.get("members", {}),
-            unreadable=unreadable,
+        total = answer["hits"]["total"]["value"]
+        return Found(alerts, total, unreadable, more=total > len(alerts) + unreadable)
+
+    def _find_brief(self, query: AlertQuery) -> Found:
+        """Sorting by level takes a score for each alert; the newest of one level after the other need none."""
+        limit = min(query.limit, MAX_FOUND)
+        asked = [query]
+        if query.order == "level":
+            asked = [replace(query, order="newest", levels=(level,)) for level in query.levels or LEVELS]
+        hits: list[dict[str, Any]] = []
+        for one in asked:
+            if len(hits) <= limit:
+                hits += self._brief_hits(one, limit + 1 - len(hits))
+        alerts, unreadable = _read_hits(hits[:limit])
+        return Found(alerts, len(alerts) + unreadable, unreadable, more=len(hits) > limit)
+
+    def _brief_hits(self, query: AlertQuery, limit: int) -> list[dict[str, Any]]:
+        """Reads some more and leaves out here; only if too few remain, the index is told what to leave out."""
+        without = frozenset(query.without)
+        for asked in (replace(query, without=(), limit=limit + _SPARE), replace(query, limit=limit)):
+            request = search_request(asked)
+            hits = self._search(**request, track_total_hits=False)["hits"]["hits"]
+            kept = [hit for hit in hits if hit["_id"] not in without]
+            if len(kept) >= limit or len(hits) < request["size"]:
+                break
+        return kept[:limit]
+
+    def counts(self, query: AlertQuery) -> Counts:
+        """How many alerts fit the query, whatever its limit, and how those divide.
+
+        Raises:
+            ConnectionError_: Elasticsearch is away or refuses.
+        """
+        found = self._search(**counts_request(query)).get("aggregations", {})
+        by = {name: _buckets(one.get("by")) for name, one in found.items()}
+        return Counts(
+            found.get("rules", {}).get("doc_count", 0),
+            by_level=by.get("levels", {}),
+            by_state=by.get("states", {}),
+            by_rule=by.get("rules", {}),
+            by_tactic=by.get("tactics", {}),
+            by_technique=by.get("techniques", {}),
+            by_member=by.get("members", {}),
         )
+
+    def ages(self, query: AlertQuery, edges: Sequence[str]) -> dict[str, list[int]]:
+        """For each level, how many alerts had their last hit in each span of time.
+
+        Args:
+            query: which alerts; its order and limit do not matter.
+            edges: RFC 3339, latest first.
+
+        Returns:
+            Level -> one number more than there are edges: not before the first, then before each.
+
+        Raises:
+            ConnectionError_: Elasticsearch is away or refuses.
+        """
+        answer = self._search(**ages_request(query, edges))
+        levels = answer.get("aggregations", {}).get("by", {}).get("buckets", [])
+        return {level["key"]: [one["doc_count"] for one in level["ages"]["buckets"].values()] for level in levels}
 
     def tally(self) -> dict[tuple[str, str], int]:
         """Number of alerts for each (state, level).
@@ -180,10 +248,62 @@ class AlertIndex:
 
 
 def search_request(query: AlertQuery) -> dict[str, Any]:
-    """The search body for a query.
+    """The search body for a query's alerts."""
+    clauses = _clauses(query)
+    clauses["filter"] += _terms("jointsoc.alert.level", query.levels) + _terms("jointsoc.alert.state", query.states)
+    clauses["should"] = _level_weights() if query.order == "level" else []
+    return {
+        "query": {"bool": clauses},
+        "sort": _SORTS[query.order],
+        "size": min(query.limit, MAX_FOUND + 1 + _SPARE if query.brief else MAX_FOUND),
+        "ignore_unavailable": True,
+    }
 
-    Levels and states are filtered after counting (`post_filter`), so that each facet counts what the others leave.
+
+def counts_request(query: AlertQuery) -> dict[str, Any]:
+    """The search body for a query's counts.
+
+    Levels and states are filtered facet by facet, so that each counts what the others leave.
     """
+    levels = _terms("jointsoc.alert.level", query.levels)
+    states = _terms("jointsoc.alert.state", query.states)
+    return {
+        "query": {"bool": _clauses(query)},
+        "size": 0,
+        "track_total_hits": False,
+        "ignore_unavailable": True,
+        "aggs": {
+            "levels": _count("jointsoc.alert.level", states),
+            "states": _count("jointsoc.alert.state", levels),
+            **{name: _count(path, states + levels) for name, path in _FACETS.items()},
+        },
+    }
+
+
+def ages_request(query: AlertQuery, edges: Sequence[str]) -> dict[str, Any]:
+    """The search body for the ages of a query's alerts, level by level."""
+    clauses = search_request(query)["query"]["bool"]
+    later: list[str | None] = [None, *edges]
+    spans = {
+        f"{number:03}": {"range": {"event.end": {"gte": start, "lt": end}}}
+        for number, (start, end) in enumerate(zip([*edges, None], later, strict=True))
+    }
+    return {
+        "query": {"bool": clauses | {"should": []}},
+        "size": 0,
+        "track_total_hits": False,
+        "ignore_unavailable": True,
+        "aggs": {
+            "by": {
+                "terms": {"field": "jointsoc.alert.level"},
+                "aggs": {"ages": {"filters": {"filters": spans}}},
+            }
+        },
+    }
+
+
+def _clauses(query: AlertQuery) -> dict[str, list[dict[str, Any]]]:
+    """All that narrows, but levels and states."""
     base: list[dict[str, Any]] = []
     if query.text.strip():
         base.append(_text_clause(query.text.strip()[:200], query.members))
@@ -193,27 +313,7 @@ def search_request(query: AlertQuery) -> dict[str, Any]:
     base += _terms("organization.id", query.hit) + _terms("rule.uuid", query.rules)
     base += _terms("threat.tactic.name", query.tactics)
     base += [{"terms": {"event.id": list(query.only)}}] if query.only is not None else []
-    levels = _terms("jointsoc.alert.level", query.levels)
-    states = _terms("jointsoc.alert.state", query.states)
-    return {
-        "query": {
-            "bool": {
-                "filter": base,
-                "must_not": _terms("event.id", query.without),
-                "should": _level_weights() if query.order == "level" else [],
-            }
-        },
-        "post_filter": {"bool": {"filter": levels + states}},
-        "sort": _SORTS[query.order],
-        "size": min(query.limit, MAX_FOUND),
-        "track_total_hits": True,
-        "ignore_unavailable": True,
-        "aggs": {
-            "levels": _count("jointsoc.alert.level", states),
-            "states": _count("jointsoc.alert.state", levels),
-            **{name: _count(path, states + levels) for name, path in _FACETS.items()},
-        },
-    }
+    return {"filter": base, "must_not": _terms("event.id", query.without)}
 
 
 def _text_clause(text: str, members: tuple[str, ...]) -> dict[str, Any]:

@@ -10,10 +10,12 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from connectors.alert_index import MAX_FOUND, AlertQuery
+from connectors.documents import MAX_IDS
 from dashboard.answers import away
 from dashboard.boards import (
     AGES,
     GOALS,
+    age_edges,
     age_rows,
     balance,
     latencies,
@@ -36,6 +38,7 @@ from dashboard.vocabulary import label
 from dashboard.wording import DAY, MINUTE, clock, counted, day_and_clock, duration, number, safe, tenths
 from schemas.errors import ConnectionError_
 from schemas.times import from_rfc3339, now_ms, to_rfc3339
+from schemas.workflow import Status
 
 router = APIRouter()
 
@@ -154,8 +157,9 @@ def _member_cells(line: MemberLine, now: int) -> Cells:
 def rules_data(site: Site) -> dict[str, Any]:
     """Cells and lines of the rules' board."""
     now = now_ms()
-    found = site.index.find(AlertQuery(states=CURRENT, limit=1))
-    recent = site.index.find(AlertQuery(states=CURRENT, since=to_rfc3339(now - 7 * DAY), limit=MAX_FOUND)).alerts
+    found = site.index.counts(AlertQuery(states=CURRENT))
+    week = AlertQuery(states=CURRENT, since=to_rfc3339((now - 7 * DAY) // MINUTE * MINUTE), limit=MAX_FOUND, brief=True)
+    recent = site.index.find(week).alerts
     pack = site.rules.pack()
     alerting = [(c.id, c.title, str(c.level)) for c in pack.correlations if c.alerts] if pack else []
     alerting += [(d.id, d.title, d.level) for d in pack.detections if d.alerts] if pack else []
@@ -203,15 +207,16 @@ def rules_data(site: Site) -> dict[str, Any]:
 def operations_data(site: Site) -> dict[str, Any]:
     """Cells and drawings of the operations' board; drills are left out."""
     now = now_ms()
-    latest = [a for a in site.index.find(AlertQuery(states=CURRENT, limit=SAMPLE)).alerts if not a.jointsoc.drill]
+    sample = site.index.find(AlertQuery(states=CURRENT, limit=SAMPLE, brief=True)).alerts
+    latest = [alert for alert in sample if not alert.jointsoc.drill]
     workflows = site.desk.of_many(latest)
-    closed = site.desk.with_status(("closed", "acknowledged"))
-    to_do = site.index.find(AlertQuery(states=CURRENT, without=closed, limit=MAX_FOUND)).alerts
+    done: tuple[Status, ...] = ("acknowledged", "closed")
+    to_do = AlertQuery(states=CURRENT, without=site.desk.with_status(done)[-MAX_IDS:], without_of=done)
     findings = site.member_desk.waiting()
     late = overdue(findings, to_rfc3339(now))
     delays = latencies(latest)
     sums = balance(site.health.accounts())
-    ages = age_rows(to_do, now)
+    ages = age_rows(site.index.ages(to_do, age_edges(now)))
     past = sum(count for row in ages for column, count in enumerate(row.counts) if row.past(column))
     rate = site.health.lines_between(now - 5 * MINUTE, now) / 300
     p50, p95 = percentile(delays, 50), percentile(delays, 95)
@@ -252,7 +257,7 @@ def operations_data(site: Site) -> dict[str, Any]:
             for one in late[:50]
         ],
         "sample": counted(len(latest), "alert"),
-        "waiting_number": len(to_do),
+        "waiting_number": sum(sum(row.counts) for row in ages),
         "known": sums.lines > 0,
         "latency": latency_chart(latest, now, site.zone),
         "volume": volume_chart(site.health.lines_between, site.health.known_since(), now, site.zone),

@@ -10,7 +10,7 @@ from connectors.alert_index import LEVELS
 from schemas.alert import Alert
 from schemas.finding import FindingDocument
 from schemas.health import PartitionAccount
-from schemas.times import from_rfc3339
+from schemas.times import from_rfc3339, to_rfc3339
 from schemas.workflow import Deed, Workflow
 
 FEW: Final = 5
@@ -171,14 +171,15 @@ class AgeRow:
         return column >= len(AGES) or AGES[column] > GOALS[self.level]
 
 
-def age_rows(waiting: Iterable[Alert], now: int) -> list[AgeRow]:
-    """The ages of what is to do, most urgent level first."""
-    counts = {level: [0] * (len(AGES) + 1) for level in LEVELS}
-    for alert in waiting:
-        age = now - from_rfc3339(alert.event.end)
-        column = next((i for i, most in enumerate(AGES) if age <= most), len(AGES))
-        counts[alert.jointsoc.alert.level][column] += 1
-    return [AgeRow(level, tuple(counts[level])) for level in LEVELS]
+def age_edges(now: int) -> list[str]:
+    """Where the columns of the age grid meet: an alert whose last hit was then or later is not older."""
+    return [to_rfc3339(now - age) for age in AGES]
+
+
+def age_rows(counts: Mapping[str, Sequence[int]]) -> list[AgeRow]:
+    """The ages of what is to do, most urgent level first; a level without alerts may be left out."""
+    nothing = (0,) * (len(AGES) + 1)
+    return [AgeRow(level, tuple(counts.get(level, nothing))) for level in LEVELS]
 
 
 def latencies(alerts: Iterable[Alert]) -> list[int]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
-from connectors.alert_index import LEVELS, Found
+from connectors.alert_index import LEVELS, Counts, Found
 from dashboard.answers import away, no_such_alert
 from dashboard.beside import before_text, others_text, told_text
 from dashboard.language import say
@@ -24,7 +24,7 @@ from dashboard.queue_query import (
     query_of,
     with_workflow,
 )
-from dashboard.rows import Row, in_groups, open_tally, row_of, views_of
+from dashboard.rows import Row, in_groups, open_tally, plain, row_of, views_of
 from dashboard.saved_views import EVERYBODY, only_filters
 from dashboard.saved_views import views_of as saved_views
 from dashboard.site import Anyone, Person, Reader, Site, SiteOf
@@ -90,7 +90,8 @@ def _queue(site: Site, person: Person, query: QueueQuery, address: str) -> dict[
     asked = with_workflow(query, site.desk, person.name)
     if query.awaited:
         asked = replace(asked, only=tuple(_awaited(site)))
-    found = site.index.find(replace(asked, members=site.names.ids_named(asked.text)))
+    asked = replace(asked, members=site.names.ids_named(asked.text))
+    found, counts = site.index.find(replace(asked, brief=True)), site.index.counts(asked)
     workflows = site.desk.of_many(found.alerts)
     rows = [
         row_of(alert, workflows[alert.id], names, site.zone, now, query.groups, site.rules.needed(alert.rule.uuid))
@@ -99,16 +100,16 @@ def _queue(site: Site, person: Person, query: QueueQuery, address: str) -> dict[
     ]
     return {
         "rows": [
-            asdict(row)
+            plain(row)
             for row in (in_groups(rows, {alert.id: alert for alert in found.alerts}) if query.groups else rows)
         ],
-        "summary": _summary(found, rows),
+        "summary": _summary(found, counts, rows),
         "views": _views(site, person, address),
-        "by_level": found.by_level,
-        "by_state": found.by_state,
-        "rules": _facet(found.by_rule, _rule_names(found.alerts)),
-        "tactics": _facet(found.by_tactic, {}),
-        "members": _facet(found.by_member, names),
+        "by_level": counts.by_level,
+        "by_state": counts.by_state,
+        "rules": _facet(counts.by_rule, _rule_names(found.alerts)),
+        "tactics": _facet(counts.by_tactic, {}),
+        "members": _facet(counts.by_member, names),
         "checked": clock(now, site.zone, seconds=True),
         "away": False,
     }
@@ -178,12 +179,13 @@ def _nothing(site: Site) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _summary(found: Found, rows: list[Row]) -> str:
-    text = counted(found.total, "alert")
+def _summary(found: Found, counts: Counts, rows: list[Row]) -> str:
+    total = counts.total if found.more else found.total  # counts are some seconds old, rows are not
+    text = counted(total, "alert")
     joined = sum(alert.jointsoc.events - 1 for alert in found.alerts)
     if joined > 0:
         text += say(", {n} repeats joined", n=f"{joined:,}")
-    if found.total > len(rows) + found.unreadable:
+    if total > len(rows) + found.unreadable:
         text += say(", the first {n} shown", n=len(rows))
     if found.unreadable:
         text += say(", {n} of another version cannot be shown", n=found.unreadable)

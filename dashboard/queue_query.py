@@ -11,6 +11,7 @@ from starlette.datastructures import QueryParams
 from connectors.alert_index import LEVELS, MAX_FOUND, AlertQuery
 from connectors.documents import MAX_IDS
 from dashboard.desk import Desk
+from dashboard.wording import MINUTE
 from schemas.alert import State
 from schemas.times import now_ms, to_rfc3339
 from schemas.workflow import Status, Workflow
@@ -58,7 +59,7 @@ def query_of(parameters: QueryParams) -> QueueQuery:
             rules=_words(parameters.getlist("rule")),
             hit=_words(parameters.getlist("member")),
             tactics=_words(parameters.getlist("tactic")),
-            since=to_rfc3339(now_ms() - SPANS[span]) if span in SPANS else "",
+            since=to_rfc3339((now_ms() - SPANS[span]) // MINUTE * MINUTE) if span in SPANS else "",
             order="level" if parameters.get("order") == "level" else "newest",
             limit=_rows(parameters.get("show", "")),
         ),
@@ -84,12 +85,12 @@ def with_workflow(query: QueueQuery, desk: Desk, user: str) -> AlertQuery:
     if query.mine or query.tag:
         ids = desk.ids(statuses=wanted, assignee=user if query.mine else "", tag=query.tag)
         return replace(query.alerts, only=tuple(ids[:MAX_IDS]))
-    if not query.statuses:
+    others = tuple(status for status in STATUSES if status not in wanted)
+    if not others:
         return query.alerts
     if "open" not in wanted:
         return replace(query.alerts, only=desk.with_status(wanted)[-MAX_IDS:])
-    others = tuple(status for status in STATUSES if status not in wanted)
-    return replace(query.alerts, without=desk.with_status(others)[-MAX_IDS:]) if others else query.alerts
+    return replace(query.alerts, without=desk.with_status(others)[-MAX_IDS:], without_of=others)
 
 
 def fits(query: QueueQuery, workflow: Workflow) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Protocol
@@ -11,7 +12,7 @@ from zoneinfo import ZoneInfo
 from fastapi import Depends, Request, Response
 from fastapi.templating import Jinja2Templates
 
-from connectors.alert_index import AlertQuery, Found
+from connectors.alert_index import AlertQuery, Counts, Found
 from connectors.documents import Documents
 from connectors.event_reader import EventReader
 from dashboard.accounts import Account, Accounts
@@ -41,6 +42,12 @@ class AlertReader(Protocol):
 
     def find(self, query: AlertQuery) -> Found:
         """Alerts that fit the query."""
+
+    def counts(self, query: AlertQuery) -> Counts:
+        """How many alerts fit the query, and how those divide."""
+
+    def ages(self, query: AlertQuery, edges: Sequence[str]) -> dict[str, list[int]]:
+        """For each level, how many alerts had their last hit in each span of time."""
 
     def tally(self) -> dict[tuple[str, str], int]:
         """Number of alerts for each (state, level)."""

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from connectors.alert_index import MAX_FOUND, AlertIndex, AlertQuery, read_alert, search_request
+from connectors.alert_index import MAX_FOUND, AlertIndex, AlertQuery, counts_request, read_alert, search_request
 from connectors.settings import ElasticsearchConnection
 from schemas.errors import ConnectionError_, EventError
 from tests.alert_samples import make_alert
@@ -30,7 +30,6 @@ def test_what_is_no_alert_is_told_with_its_place_and_first_fault(document: bytes
 def test_an_empty_question_asks_for_everything() -> None:
     request = search_request(AlertQuery())
     assert request["query"] == {"bool": {"filter": [], "must_not": [], "should": []}}
-    assert request["post_filter"] == {"bool": {"filter": []}}
 
 
 def test_hostile_search_text_is_only_ever_a_value() -> None:
@@ -46,11 +45,14 @@ def test_nobody_can_ask_for_more_than_the_most() -> None:
 
 
 def test_each_facet_counts_what_the_other_filters_leave() -> None:
-    request = search_request(AlertQuery(states=("open",), levels=("high",)))
+    query = AlertQuery(states=("open",), levels=("high",))
+    request = counts_request(query)
     state, level = {"terms": {"jointsoc.alert.state": ["open"]}}, {"terms": {"jointsoc.alert.level": ["high"]}}
     assert request["aggs"]["levels"]["filter"] == {"bool": {"filter": [state]}}
     assert request["aggs"]["states"]["filter"] == {"bool": {"filter": [level]}}
-    assert request["post_filter"] == {"bool": {"filter": [level, state]}}
+    assert request["aggs"]["rules"]["filter"] == {"bool": {"filter": [state, level]}}
+    assert (request["size"], request["query"]["bool"]["filter"]) == (0, [])
+    assert search_request(query)["query"]["bool"]["filter"] == [level, state]
 
 
 def test_every_filter_narrows_and_an_empty_list_of_ids_finds_nothing() -> None:
@@ -89,7 +91,7 @@ class SearchDouble:
         return SimpleNamespace(body={"hits": {"hits": hits, "total": {"value": 2}}})
 
 
-def index_over(double: SearchDouble, folder: Path, monkeypatch: pytest.MonkeyPatch) -> AlertIndex:
+def index_over(double: SearchDouble | PagesDouble, folder: Path, monkeypatch: pytest.MonkeyPatch) -> AlertIndex:
     monkeypatch.setattr("connectors.alert_index.open_client", lambda *_, **__: double)
     monkeypatch.setattr("connectors.alert_index.time.sleep", lambda seconds: None)
     return AlertIndex(ElasticsearchConnection(url="http://es", username="operator", password_file=folder))
@@ -116,3 +118,46 @@ def test_other_failures_and_lasting_ones_are_told(
     with pytest.raises(ConnectionError_):
         index_over(double, tmp_path, monkeypatch).find(AlertQuery())
     assert double.searches == tries
+
+
+class PagesDouble:
+    """Finds as many of the alerts as asked for, newest first, and leaves out those it is told to."""
+
+    def __init__(self, count: int) -> None:
+        alerts = [make_alert(str(number), level=("high", "low")[number % 2]) for number in range(count)]
+        self.alerts, self.asked = alerts, list[dict[str, Any]]()
+
+    def search(self, **request: Any) -> SimpleNamespace:
+        self.asked.append(request)
+        clauses = request["query"]["bool"]
+        without = clauses["must_not"][0]["terms"]["event.id"] if clauses["must_not"] else ()
+        levels = next((c["terms"]["jointsoc.alert.level"] for c in clauses["filter"]), ("high", "low"))
+        found = [a for a in self.alerts if a.id not in without and a.jointsoc.alert.level in levels]
+        hits = [{"_index": "i", "_id": alert.id, "_source": orjson.loads(alert.to_json())} for alert in found]
+        return SimpleNamespace(body={"hits": {"hits": hits[: request["size"]]}})
+
+
+@pytest.mark.parametrize(("closed", "searches"), [(0, 1), (50, 1), (400, 2), (595, 2), (600, 2)])
+def test_rows_leave_out_what_is_closed_and_the_index_is_told_only_where_much_is(
+    closed: int, searches: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double = PagesDouble(600)
+    index = index_over(double, tmp_path, monkeypatch)
+    ids = [alert.id for alert in double.alerts]
+    found = index.find(AlertQuery(without=tuple(ids[:closed]), limit=20, brief=True))
+    assert [alert.id for alert in found.alerts] == ids[closed : closed + 20]
+    assert (found.total, found.more) == (len(found.alerts), closed + 20 < 600)
+    assert len(double.asked) == searches
+    assert not any(request["track_total_hits"] for request in double.asked)
+
+
+def test_rows_by_level_are_read_level_by_level_until_there_are_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double = PagesDouble(60)
+    index = index_over(double, tmp_path, monkeypatch)
+    high, low = double.alerts[::2], double.alerts[1::2]
+    assert index.find(AlertQuery(order="level", limit=40, brief=True)).alerts == high + low[:10]
+    double.asked.clear()
+    found = index.find(AlertQuery(order="level", limit=7, levels=("high", "low"), brief=True))
+    assert (found.alerts, found.more, len(double.asked)) == (high[:7], True, 1)

@@ -16,7 +16,7 @@ from schemas.alert import SETTLED_REVISION, SUPERSEDED_REVISION, Alert
 from schemas.dead_letter import DeadLetter
 from schemas.errors import ConnectionError_
 from schemas.index_template import INDEX_PATTERN
-from schemas.times import now_ms
+from schemas.times import now_ms, to_rfc3339
 from tests.alert_samples import alert_id, make_alert
 from tests.running_stack import RunningStack
 
@@ -170,7 +170,11 @@ def test_questions_find_alerts_by_words_keys_members_and_level(stack: RunningSta
     assert found(text=f"SPRAY {run[:-2]}") == ["a", "b"], "the last word may be cut short"
     by_level = index.find(AlertQuery(text=run, order="level"))
     assert [alert.jointsoc.alert.level for alert in by_level.alerts] == ["critical", "high", "low"]
-    assert by_level.by_level == {"critical": 1, "high": 1, "low": 1}
+    assert index.find(AlertQuery(text=run, order="level", brief=True)).alerts == by_level.alerts
+    counts = index.counts(AlertQuery(text=run, states=("open",)))
+    assert (counts.total, counts.by_level, counts.by_state["settled"]) == (2, {"critical": 1, "high": 1}, 1)
+    ages = index.ages(AlertQuery(text=run, order="level"), [to_rfc3339(now_ms()), to_rfc3339(LONG_AGO)])
+    assert ages == {level: [0, 1, 0] for level in ("critical", "high", "low")}
     assert index.tally()[("settled", "low")] >= 1
     assert index.find(AlertQuery(text='"}]}} OR *:*')).total == 0
     index.close()

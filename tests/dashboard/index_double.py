@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 from fastapi.testclient import TestClient
 
-from connectors.alert_index import LEVELS, AlertQuery, Found
+from connectors.alert_index import LEVELS, AlertQuery, Counts, Found
 from connectors.settings import ElasticsearchConnection, KafkaConnection
 from dashboard.app import create_app
 from dashboard.settings import DashboardSettings
@@ -32,6 +33,7 @@ class IndexDouble:
         self.alerts = alerts
         self.away = False
         self.asked: list[AlertQuery] = []
+        self.counted = 0
 
     def find(self, query: AlertQuery) -> Found:
         self._answer()
@@ -41,8 +43,11 @@ class IndexDouble:
         fitting.sort(key=orders[query.order], reverse=query.order != "made")
         if query.order == "level":
             fitting.sort(key=lambda alert: LEVELS.index(alert.jointsoc.alert.level))
-        return Found(
-            fitting[: query.limit],
+        return Found(fitting[: query.limit], len(fitting), more=len(fitting) > query.limit)
+
+    def counts(self, query: AlertQuery) -> Counts:
+        fitting = self._fitting(query)
+        return Counts(
             len(fitting),
             by_level=Counter(alert.jointsoc.alert.level for alert in fitting),
             by_rule=Counter(alert.rule.uuid for alert in fitting),
@@ -50,6 +55,18 @@ class IndexDouble:
             by_technique=Counter(name for alert in fitting for name in alert.threat.technique.id),
             by_member=Counter(member for alert in fitting for member in alert.organization.id),
         )
+
+    def ages(self, query: AlertQuery, edges: Sequence[str]) -> dict[str, list[int]]:
+        found = {level: [0] * (len(edges) + 1) for level in LEVELS}
+        for alert in self._fitting(query):
+            column = sum(alert.event.end < edge for edge in edges)
+            found[alert.jointsoc.alert.level][column] += 1
+        return found
+
+    def _fitting(self, query: AlertQuery) -> list[Alert]:
+        self._answer()
+        self.counted += 1
+        return [alert for alert in self.alerts if _fits(alert, query)]
 
     def tally(self) -> dict[tuple[str, str], int]:
         self._answer()

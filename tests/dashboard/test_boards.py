@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from fastapi.testclient import TestClient
 
-from dashboard.boards import FEW, age_rows, balance, latencies, rule_lines, tactic_cells
+from connectors.alert_index import AlertQuery
+from dashboard.boards import FEW, age_edges, age_rows, balance, latencies, rule_lines, tactic_cells
 from dashboard.charts import WIDTH, latency_chart, volume_chart
 from dashboard.health_board import QUIET_AFTER_MS, SILENT_AFTER_MS, HealthBoard
 from schemas.health import Heartbeat, InputCounters, PackReport, PartitionAccount
@@ -170,11 +171,13 @@ def test_who_falls_behind_is_told_by_the_oldest_line_that_waits() -> None:
 
 def test_ages_are_counted_in_the_first_column_they_fit() -> None:
     waiting = [
-        make_alert(start=NOON - minutes * MINUTE, spread=(("a-bank", 0, 0, 1),)) for minutes in (1, 61, 241, 99_999)
+        make_alert(start=NOON - minutes * MINUTE, spread=(("a-bank", 0, 0, 1),)) for minutes in (1, 15, 61, 241, 99_999)
     ]
-    high = next(row for row in age_rows(waiting, NOON) if row.level == "high")
-    assert high.counts == (1, 0, 1, 1, 1)
+    rows = age_rows(IndexDouble(waiting).ages(AlertQuery(), age_edges(NOON)))
+    high = next(row for row in rows if row.level == "high")
+    assert high.counts == (2, 0, 1, 1, 1)
     assert [high.past(column) for column in range(5)] == [False, False, True, True, True]
+    assert age_rows({})[0].counts == (0,) * 5
 
 
 def test_latency_is_measured_on_alerts_made_on_arrival_only() -> None:
