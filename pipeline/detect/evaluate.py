@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from operator import getitem
 from typing import Any, Final
 
 from pipeline.detect.formula import Atoms
 from pipeline.detect.nodes import Getter, Memory, Node, Route, getter, is_one_of_its_kind
-from pipeline.detect.plan import DetectionPlan
+from pipeline.detect.plan import DetectionPlan, LogSource
 from pipeline.detect.routing import Names, applies, names_of
 from pipeline.detect.tables import Tables
 from schemas.event import Fields, Value
@@ -48,6 +49,10 @@ class Detector:
         atoms = Atoms()
         self._formulas = [atoms.formula(plan.expression) for plan in self.plans]
         self._tables = Tables(atoms)
+        # Thousands of rules are about a hundred log sources.
+        self._by_logsource: dict[LogSource, list[int]] = {}
+        for index, plan in enumerate(self.plans):
+            self._by_logsource.setdefault(plan.logsource, []).append(index)
         self._forget()
 
     def match(self, fields: Fields) -> tuple[int, ...]:
@@ -73,8 +78,8 @@ class Detector:
         names = self.names_of(fields)
         known = self._rules_of.get(names)
         if known is None:
-            applying = (index for index, plan in enumerate(self.plans) if applies(plan.logsource, names))
-            known = self._rules_of[names] = tuple(applying)
+            applying = [rules for logsource, rules in self._by_logsource.items() if applies(logsource, names)]
+            known = self._rules_of[names] = tuple(sorted(chain.from_iterable(applying)))
             self.memory.spend(_SHAPE_BYTES + 8 * len(known))
         return known
 

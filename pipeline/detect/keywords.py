@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from ahocorasick_rs import AhoCorasick, MatchKind
+from ahocorasick_rs import BytesAhoCorasick, MatchKind
 
 from pipeline.detect.plan import Leaf, Text
-from pipeline.detect.scan import literals_of, without_marks
+from pipeline.detect.scan import literals_of
 from pipeline.detect.view import text_of
 from schemas.event import Value
 
@@ -30,15 +30,17 @@ class KeywordGate:
         if not literals or self._always:
             self._find = None
             return
-        # Not overlapping: for few patterns the search then skips through the text many bytes at a time.
-        self._find = AhoCorasick(literals, matchkind=MatchKind.LeftmostFirst).find_matches_as_indexes
+        # Not overlapping: for few patterns the search then skips through the text many bytes at a time. Bytes, since
+        # only whether a literal is there matters: the search of a text counts its characters first.
+        patterns = [literal.encode() for literal in literals]
+        self._find = BytesAhoCorasick(patterns, matchkind=MatchKind.LeftmostFirst).find_matches_as_indexes
 
     def may_be_in(self, values: Sequence[Value]) -> bool:
         """False only if none of the keywords is in any of the values."""
         if self._find is None:
             return self._always
         if len(values) == 1 and type(values[0]) is str and values[0].isascii():
-            return bool(self._find(values[0].lower()))
+            return bool(self._find(values[0].lower().encode()))
         texts = [value for value in values if type(value) is str]
         if len(texts) < len(values):
             for value in values:
@@ -46,8 +48,8 @@ class KeywordGate:
                     texts += [text_of(element) for element in value if element is not None]
                 elif self._numbers and isinstance(value, int | float):
                     texts.append(text_of(value))
-        text = "\n".join(texts).casefold()
-        return bool(self._find(text if text.isascii() else without_marks(text)))
+        # Literals are ASCII: how lone surrogates are written does not matter.
+        return bool(self._find("\n".join(texts).casefold().encode(errors="surrogatepass")))
 
 
 def _literal_of(leaf: Leaf) -> str:

@@ -114,13 +114,14 @@ class Memo(dict[Value, int]):
                 self[value] = number
         elif kind is tuple:
             number = self._number(value)
+        elif (known := self._ambiguous.get((kind, value))) is not None:
+            return known
         elif is_one_of_its_kind(value):
             number = self[value] = self._number(value)
             self._memory.spend(_ENTRY_BYTES)
         else:
-            known = self._ambiguous.get((kind, value))
-            number = self._number(value) if known is None else known
-            if known is None and value in _SMALL:
+            number = self._number(value)
+            if value in _SMALL:
                 self._ambiguous[kind, value] = number
         return number
 
@@ -149,6 +150,8 @@ class Rest:
         self._references = {atom: compile_test(tables.leaves[atom]) for atom in references}
         self._keywords = tables.keywords
         self._known: dict[TrueAtoms, Matched] = {}
+        # What holds of most events: those without any of the keywords.
+        self._quiet = self._holding(_NOTHING)
 
     def matched(self, fields: Fields, *, keywords: bool) -> Matched:
         """The rules that hold for this event.
@@ -157,6 +160,8 @@ class Rest:
             fields: the event.
             keywords: whether it may hold one of the log source's keywords.
         """
+        if not keywords and not self._references:
+            return self._quiet
         true = self._keywords.atoms(logged_values(fields)) if keywords else _NOTHING
         if self._references:
             view = EventView(fields)
@@ -165,8 +170,11 @@ class Rest:
         if known is None:
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            known = self._known[true] = tuple(rule for rule, test in self._tests if test(true))
+            known = self._known[true] = self._holding(true)
         return known
+
+    def _holding(self, true: TrueAtoms) -> Matched:
+        return tuple(rule for rule, test in self._tests if test(true))
 
 
 def atoms_of(rules: Rules) -> dict[Asked, frozenset[Atom]]:

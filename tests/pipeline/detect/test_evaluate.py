@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipeline.detect.evaluate import Detector
 from pipeline.detect.nodes import MAX_VALUE
 from pipeline.detect.plain import compile_test
-from pipeline.detect.plan import AnyOf, Boolean, DetectionPlan, Exists, LogSource, Null, Number, Text
+from pipeline.detect.plan import AllOf, AnyOf, Boolean, DetectionPlan, Exists, LogSource, Not, Null, Number, Text
 from pipeline.detect.routing import applies, names_of
 from pipeline.detect.view import EventView
 from schemas.event import Fields
@@ -170,6 +170,21 @@ def test_no_keyword_escapes_the_gate(fields: Fields, expected: tuple[int, ...]) 
     detector = Detector(rules, routed=False)
     assert detector.match({"a": "nothing", "b": 7}) == ()
     assert detector.match(fields) == expected == plainly(rules, fields)
+
+
+@pytest.mark.parametrize("memo_bytes", [0, 10**6])
+def test_what_holds_without_a_keyword_is_known_before_and_after_an_event_with_it(memo_bytes: int) -> None:
+    without = AllOf((A_IS_X, Not(Text(None, "contains", "mimikatz"))))
+    rules = [
+        about(LogSource("p")),
+        DetectionPlan("w", "w", LogSource(), without),
+        about(LogSource("p")),
+        about(LogSource("q")),
+    ]
+    detector = Detector(rules, memo_bytes=memo_bytes)
+    quiet: Fields = {PRODUCT: "p", "a": "x", "b": "nothing"}
+    for fields, expected in [(quiet, (0, 1, 2)), (quiet | {"b": "MIMIKATZ"}, (0, 2)), (quiet, (0, 1, 2))]:
+        assert detector.match(fields) == expected == plainly(rules, fields)
 
 
 def test_thousands_of_alternatives_are_one_look_up() -> None:
