@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from connectors.kafka import open_consumer, open_producer
+from dashboard.board_pages import NOTHING
 from dashboard.tokens import Tokens
 from schemas.alert import Alert
 from schemas.finding import Answer
@@ -119,7 +120,7 @@ def test_the_job_s_accounts_reach_the_boards(stack: RunningStack, program: httpx
 
     def counted() -> bool:
         cells = program.get("/api/boards/members").json()["cells"]
-        return cells[f"{MEMBER}.lines"][0] != "0" and cells[f"{MEMBER}.health"][0] != "Never heard of"
+        return cells[f"{MEMBER}.dead"][0] != NOTHING and cells[f"{MEMBER}.health"][0] != "Never heard of"
 
     eventually(counted)
     assert program.get("/api/boards/operations").json()["cells"]["difference"][0] == "0"
