@@ -32,14 +32,11 @@ class OwnEvent(_Part):
     detections: list[str]
 
 
-class Finding(_Part):
-    """What one member is told of one alert."""
+class OwnView(_Part):
+    """What a member may see of an alert, in whatever document it is told."""
 
-    id: str = Field(description="the same for every repeat: of alert and member")
-    revision: int = Field(description="grows when the member is told more")
     alert: str
     member: MemberId
-    made: str = Field(pattern=RFC3339)
     level: Level
     rule: str
     title: str
@@ -49,9 +46,17 @@ class Finding(_Part):
     last_seen: str = Field(pattern=RFC3339)
     others: Band = Field(description="how many other members were hit")
     events: list[OwnEvent] = []
-    asked: str = Field(default="", max_length=MAX_WORDS, description="what the centre wants to know or have done")
     tlp: str
     drill: bool = False
+
+
+class Finding(OwnView):
+    """What one member is told of one alert."""
+
+    id: str = Field(description="the same for every repeat: of alert and member")
+    revision: int = Field(description="grows when the member is told more")
+    made: str = Field(pattern=RFC3339)
+    asked: str = Field(default="", max_length=MAX_WORDS, description="what the centre wants to know or have done")
     deadline: str = Field(pattern=RFC3339)
 
 

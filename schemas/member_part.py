@@ -4,36 +4,22 @@ from __future__ import annotations
 
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from schemas.alert import RFC3339, Alert, Level, State
-from schemas.finding import Band, OwnEvent, others_band
-from schemas.member import MemberId
+from schemas.alert import RFC3339, Alert, State
+from schemas.finding import OwnEvent, OwnView, others_band
 
 SECRET: Final = frozenset({"red", "amber+strict"})
 """TLP under which even the shared key stays at the centre."""
 
 
-class MemberPart(BaseModel):
+class MemberPart(OwnView):
     """One member's part of one revision of an alert: the document of `alerts-member.<id>.*`."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     timestamp: str = Field(alias="@timestamp", pattern=RFC3339, description="the member's own last hit")
-    alert: str
-    member: MemberId
     state: State
-    level: Level
-    rule: str
-    title: str
-    key: dict[str, str] = Field(default={}, description="the shared key, where the alert's TLP lets it be told")
-    hits: int = Field(description="the member's own")
-    first_seen: str = Field(pattern=RFC3339)
-    last_seen: str = Field(pattern=RFC3339)
-    others: Band = Field(description="how many other members were hit")
-    events: list[OwnEvent] = []
-    tlp: str
-    drill: bool = False
 
     def to_json(self) -> bytes:
         """The part as one line of JSON."""
