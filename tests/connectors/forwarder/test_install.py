@@ -110,7 +110,9 @@ def test_every_command_works_without_the_centres_extras(
     assert done.stdout or arguments == ["dlq", "list"]
 
 
-@pytest.mark.parametrize("arguments", [["rules", "check", "."], ["detect", "--rules", "."], ["alerts", "list"]], ids=str)
+@pytest.mark.parametrize(
+    "arguments", [["rules", "check", "."], ["detect", "--rules", "."], ["alerts", "list"]], ids=str
+)
 def test_a_command_of_the_centre_says_what_to_install(alone: Path, tmp_path: Path, arguments: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-S", "-c", PROGRAM, *arguments],
