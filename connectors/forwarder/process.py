@@ -147,7 +147,8 @@ class Forwarder:
                 self._take_configuration(shipper)
             if save.now():
                 self._save()
-            if beat.now():
+            self._pulse.look()
+            if shipper.connected and beat.now():  # after an outage at once
                 self._send_heartbeat(shipper)
             if all(one.source.ended for one in self._inputs.values()):
                 return
@@ -249,7 +250,6 @@ class Forwarder:
         self._positions.save({name: one.source.state() for name, one in self._inputs.items()})
 
     def _send_heartbeat(self, shipper: Shipper) -> None:
-        self._pulse.look()
         beat = self._pulse.beat(shipper.waiting_bytes, shipper.last_error)
         self._pulse.leaves()
         shipper.send_aside(health_topic(self._settings.member), beat.to_json(), self._pulse.arrived)

@@ -73,6 +73,17 @@ def test_the_heartbeat_after_an_outage_tells_what_was_read_and_nothing_counts_as
     running.stop()
 
 
+def test_the_first_heartbeat_leaves_as_soon_as_the_broker_is_there(bench: Bench, broker: FakeBroker) -> None:
+    bench.data["heartbeat_seconds"] = 3600
+    bench.log_logins(1)
+    forwarder = Forwarder(bench.settings(), broker.connect)
+    running = Running(forwarder)
+    running.wait_until(lambda: forwarder._inputs["portal"].counters.read == 1)
+    broker.away = False
+    running.wait_until(lambda: bool(broker.messages("health.kestrel-bank")))
+    running.stop()
+
+
 def test_a_wrong_address_of_the_broker_is_mended_without_a_restart(bench: Bench, broker: FakeBroker) -> None:
     bench.log_logins(*range(100))
     forwarder = Forwarder(bench.settings(), broker.connect)

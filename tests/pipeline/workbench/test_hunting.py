@@ -85,7 +85,7 @@ correlation: {type: event_count, rules: [many], group-by: [source.ip], timespan:
 
 
 def test_a_correlation_whose_wider_query_would_miss_something_is_refused() -> None:
-    with pytest.raises(SigmaConversionError, match="Few: .* has no query for a correlation over correlations"):
+    with pytest.raises(SigmaConversionError, match=r"Few: .* has no query for a correlation over correlations"):
         ESQLBackend(hunting_pipeline()).convert(SigmaCollection.from_yaml(LOGIN))
 
 
