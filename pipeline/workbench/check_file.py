@@ -88,7 +88,7 @@ def _metadata(document: RuleDocument) -> Iterator[Finding]:
         # Sigma allows keys of one's own; a misspelt `federation` would quietly be no block at all.
         if key not in KEYS and (meant := nearest(key, KEYS, alike=_ALIKE)):
             yield warning("unknown_key", document.where(key), f'unknown key {key}; did you mean "{meant}"?')
-    if "id" not in document.data:
+    if document.data.get("id") in (None, ""):
         yield warning("identifier_existence", document.where(), "the rule has no id; alerts name rules by their ids")
     tags = document.data.get("tags")
     for number, tag in enumerate(tags if isinstance(tags, list) else ()):
