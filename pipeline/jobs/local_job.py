@@ -22,7 +22,6 @@ from pipeline.rulepack import RulePack
 from schemas.dead_letter import DeadLetter
 from schemas.tick import Tick, encode_tick
 
-
 LEAST_LATENESS: Final = 3_600_000
 """Milliseconds; that of the job, unless its settings say otherwise."""
 
