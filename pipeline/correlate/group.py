@@ -145,6 +145,32 @@ class Group:
         """Whether there is nothing left to remember."""
         return not self.columns.times and not self.episodes and not self.cells
 
+    def doze(self, hit: Hit) -> bool:
+        """Take a hit that is one more and nothing new to a sleeping group; False if it may be more than that.
+
+        Most hits are: later than all others, of a member and a reference that were seen before.
+        """
+        columns, waiting = self.columns, self.watch.waiting
+        times = columns.times
+        count = len(times)
+        if (
+            not self._asleep
+            or not 0 < count < waiting.too_few
+            or count + 1 >= self.thin_above
+            or hit.time <= times[-1]
+            or hit.mask | columns.mask != columns.mask
+            or hit.member not in columns.members
+            or hit.also
+        ):
+            return False
+        if columns.numeric:
+            if waiting.over_by(columns, hit.value):
+                return False
+            columns.see_number(hit.value)
+        times.append(hit.time)
+        columns.hits.append(hit)
+        return True
+
     def feed(self, hits: list[Hit]) -> Step:
         """Take hits in, none before the settle line; what is new, and what there is to say at once."""
         if self._asleep and len(hits) == 1 and self.columns.push(hits[0]):
