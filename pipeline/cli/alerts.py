@@ -14,6 +14,7 @@ from rich.text import Text
 from connectors.alert_index import LEVELS, MAX_FOUND, AlertIndex, AlertQuery
 from connectors.settings import ElasticsearchConnection, KafkaConnection, load_settings
 from deploy.local.settings import load_stack_settings
+from pipeline.cli.alert_evidence import BaseEvent, json_lines, read_events, text_lines
 from schemas.alert import Alert, Level, State
 from schemas.errors import ConfigError, printable
 
@@ -28,7 +29,7 @@ class OperatorSettings(BaseModel):
 
     elasticsearch: ElasticsearchConnection
     kafka: KafkaConnection | None = None
-    """For `jsoc rules backtest --kafka`."""
+    """For `jsoc rules backtest --kafka` and `jsoc alerts show --evidence`."""
 
 
 CONFIG = click.option(
@@ -87,29 +88,50 @@ def list_alerts(
 @click.argument("alert_id", metavar="ID")
 @CONFIG
 @FORMAT
-def show_alert(alert_id: str, config: Path | None, form: str) -> None:
+@click.option("--evidence", is_flag=True, help="Also the events themselves, from Kafka; with json: these alone.")
+def show_alert(alert_id: str, config: Path | None, form: str, evidence: bool) -> None:  # noqa: FBT001 - click
     """Show one alert: who was hit, in which order, and the evidence.
 
     \b
     Example:
       jsoc alerts show 202611-0123456789abcdef01234567 --format json
+      jsoc alerts show 202611-0123456789abcdef01234567 --evidence
     """
     index = _open_index(config)
     alert = index.get(alert_id)
     index.close()
     if alert is None:
         raise ConfigError("ID", "no such alert", got=alert_id, hint="jsoc alerts list")
+    events = _read_evidence(config, alert) if evidence else []
     if form == "json":
-        click.echo(alert.to_json())
-    else:
-        _print_alert(Console(), alert)
+        for line in json_lines(events) if evidence else [alert.to_json()]:
+            click.echo(line)
+        return
+    _print_alert(Console(), alert)
+    for text in text_lines(events):
+        click.echo(text)
 
 
-def _open_index(config: Path | None) -> AlertIndex:
+def _settings(config: Path | None) -> tuple[Path, OperatorSettings]:
     path = config or load_stack_settings().etc / "operator.yml"
     if config is None and not path.exists():
         raise ConfigError(str(path), "there is no stack here yet", hint="jsoc up, or --config FILE")
-    return AlertIndex(load_settings(path, OperatorSettings).elasticsearch, request_timeout=10.0)
+    return path, load_settings(path, OperatorSettings)
+
+
+def _open_index(config: Path | None) -> AlertIndex:
+    return AlertIndex(_settings(config)[1].elasticsearch, request_timeout=10.0)
+
+
+def _read_evidence(config: Path | None, alert: Alert) -> list[BaseEvent]:
+    path, settings = _settings(config)
+    if settings.kafka is None:
+        raise ConfigError(str(path), "does not say where the events are", expected="a section `kafka:`")
+    events = read_events(settings.kafka, alert.jointsoc.evidence)
+    gone = sum(event.line is None for event in events)
+    if gone:
+        click.echo(f"{gone} of {len(events)} events are not in Kafka any more", err=True)
+    return events
 
 
 def _tell_rest(total: int, shown: int, unreadable: int) -> None:

@@ -232,7 +232,9 @@ class Shard:
             if living is None:
                 continue
             living.changed = True
-            group = living.group
+            group, timer = living.group, living.timer
+            if timer is not None and len(hits) == 1 and group.doze(hits[0]):
+                continue
             step = group.feed(hits)
             if step is not NOTHING:
                 alerts += self._done(group, step, waiting, created)
@@ -240,7 +242,6 @@ class Shard:
                 self.counters.thinned_hits += group.thin()
             if group.pending:
                 self._await_refresh(place, group)
-            timer = living.timer
             if (
                 timer is None
                 or step is not NOTHING

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from connectors.alert_index import AlertQuery, Found
 from pipeline.cli.alerts import alerts
-from schemas.alert import Alert
+from schemas.alert import Alert, Evidence
 from schemas.errors import ConfigError
 from tests.alert_samples import alert_id, make_alert, stories
 
@@ -105,6 +105,53 @@ def test_one_alert_is_shown_with_members_in_order_and_evidence(config: Path) -> 
     assert members == [member.id for member in ALERTS[1].jointsoc.members]
     assert "events.kestrel-bank / 1 /" in result.stdout
     assert json.loads(run("show", alert_id("transfer"), "--config", config, "--format", "json").stdout)["message"]
+
+
+class Reader:
+    """Stands for Kafka, of which retention has taken the first record."""
+
+    def __init__(self, connection: object) -> None:
+        pass
+
+    def line(self, topic: str, partition: int, offset: int, line: int) -> bytes | None:
+        return b'{"message": "\x9b31m", "place": "%s/%d"}' % (topic.encode(), offset) if offset else None
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def evidence(config: Path, monkeypatch: pytest.MonkeyPatch) -> list[Evidence]:
+    monkeypatch.setattr("pipeline.cli.alert_evidence.EventReader", Reader)
+    with config.open("a") as file:
+        file.write("\nkafka: {bootstrap_servers: ['k:1'], username: operator, password_file: /nowhere}")
+    found = ALERTS[1].jointsoc.evidence
+    monkeypatch.setattr(found[0], "offset", 0)
+    return found
+
+
+def test_the_events_behind_an_alert_are_shown_and_those_that_are_gone_are_told(
+    config: Path, evidence: list[Evidence]
+) -> None:
+    result = run("show", alert_id("transfer"), "--evidence", "--config", config, columns=200)
+    assert "(not in Kafka any more)" in result.stdout
+    assert f'"place": "{evidence[1].topic}/{evidence[1].offset}"' in result.stdout
+    assert "\x9b" not in result.stdout
+    assert f"1 of {len(evidence)} events are not in Kafka any more" in result.stderr
+
+
+def test_the_events_behind_an_alert_are_lines_of_json(config: Path, evidence: list[Evidence]) -> None:
+    result = run("show", alert_id("transfer"), "--evidence", "--format", "json", "--config", config)
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [Evidence(**line["evidence"]) for line in lines] == evidence
+    assert lines[0]["event"] is None
+    assert "place" in lines[1]["event"]
+
+
+def test_evidence_needs_to_know_where_kafka_is(config: Path) -> None:
+    error = run("show", alert_id("transfer"), "--evidence", "--config", config).exception
+    assert isinstance(error, ConfigError)
+    assert "expected a section `kafka:`" in str(error)
 
 
 def test_an_unknown_id_is_one_clear_line(config: Path) -> None:
