@@ -23,7 +23,7 @@ from dashboard.spread import timeline
 from dashboard.triage import REASONS
 from dashboard.vocabulary import label
 from dashboard.why import reasons
-from dashboard.wording import clock, counted, day_and_clock, number, safe
+from dashboard.wording import clock, counted, day_and_clock, number, safe, shortened
 from schemas.alert import Alert, Evidence
 from schemas.errors import ConnectionError_, EventError
 from schemas.index_template import index_of
@@ -77,6 +77,7 @@ def alert_update(site: SiteOf, person: Reader, alert_id: str) -> Response:  # no
             ),
             "workflow_news": _last_deed(workflow),
             "checked": clock(now_ms(), site.zone, seconds=True),
+            "nav": site.nav_counts(),
         }
     )
 
@@ -168,8 +169,10 @@ def _evidence(site: Site, item: Evidence, names: Mapping[str, str], now: int) ->
         "exact_time": safe(item.time, 40),
         "member": names.get(item.member, safe(item.member, 60)),
         "detections": safe(", ".join(item.rule), 200),
-        "place": f"{safe(item.topic, 80)} / {item.partition} / {item.offset:,} / {item.line}",
-        "event_id": safe(item.event_id, 80),
+        "topic": safe(item.topic, 80),
+        "place": f"{item.partition} / {item.offset:,} / {item.line}",
+        "event_id": safe(item.event_id, 200),
+        "short_id": shortened(item.event_id, 16),
     }
 
 
