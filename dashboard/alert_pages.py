@@ -23,7 +23,7 @@ from dashboard.spread import timeline
 from dashboard.triage import REASONS
 from dashboard.vocabulary import label
 from dashboard.why import reasons
-from dashboard.wording import clock, counted, day_and_clock, duration, number, safe, shortened
+from dashboard.wording import clock, counted, day_and_clock, duration, number, safe, sentence, shortened
 from schemas.alert import Alert, Evidence
 from schemas.errors import ConnectionError_, EventError
 from schemas.index_template import index_of
@@ -140,7 +140,7 @@ def _related(site: Site, alert: Alert) -> list[tuple[str, str, str]]:
             if other.id != alert.id:
                 found[other.id] = other
     workflows = site.desk.of_many(list(found.values()))
-    return [(other.id, safe(other.message), workflows[other.id].status) for other in list(found.values())[:20]]
+    return [(other.id, sentence(other.message), workflows[other.id].status) for other in list(found.values())[:20]]
 
 
 def _last_deed(workflow: Workflow) -> str:

@@ -78,7 +78,10 @@ def grid(alert: Alert, names: Mapping[str, str], zone: ZoneInfo, now: int, silen
     start = from_rfc3339(alert.event.start) // step * step
     most = max((count for member in body.members for count in member.counts), default=1)
     every = next(n for n in (1, 2, 3, 5, 6, 10, MOST_COLUMNS) if width / n <= MOST_LABELS)
-    columns = [Column(_label(start + n * step, step, zone, now), n % every == 0) for n in range(width)]
+    columns = [
+        Column(_label(start + n * step, step, zone, now), n % every == 0 and (n == 0 or width - n > 1))
+        for n in range(width)
+    ]
     rows = [
         [_cell(member, n, start + n * step, step, most, alert, names, zone, silent) for n in range(width)]
         for member in body.members

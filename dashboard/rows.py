@@ -13,7 +13,7 @@ from dashboard.matrix import mini
 from dashboard.spread import Bar
 from dashboard.triage import is_reopened
 from dashboard.vocabulary import label
-from dashboard.wording import clock, counted, duration, key_text, number, safe, span, state_note, tenths
+from dashboard.wording import clock, counted, duration, key_text, number, safe, sentence, span, state_note, tenths
 from schemas.alert import Alert, MemberHit
 from schemas.times import from_rfc3339
 from schemas.workflow import Workflow
@@ -62,7 +62,10 @@ class Row:
     """How many alerts, institutions and corporate groups stand under the heading."""
     message: str
     rule: str
+    rule_note: str
+    """The rule, unless the sentence names it."""
     key: str
+    """The shared key, unless the sentence tells it."""
     key_title: str
     members: int
     names: str
@@ -132,9 +135,10 @@ def row_of(
         tags=[safe(tag, 40) for tag in workflow.tags],
         group=" · ".join(_group_of(alert, workflow, group, names) for group in groups),
         group_note="",
-        message=safe(alert.message),
+        message=sentence(alert.message),
         rule=safe(alert.rule.name, 120),
-        key=key_text(body.group_by, short=True),
+        rule_note="" if alert.rule.name in alert.message else safe(alert.rule.name, 120),
+        key="" if _says_key(alert) else key_text(body.group_by, short=True),
         key_title=", ".join(f"{safe(name, 80)} {safe(value)}" for name, value in body.group_by.items()),
         members=len(body.members),
         names=" \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} ".join(shown),
@@ -149,6 +153,10 @@ def row_of(
         member_ids=[member.id for member in body.members if member.id in names],
         needed=needed,
     )
+
+
+def _says_key(alert: Alert) -> bool:
+    return all(value in alert.message for value in alert.jointsoc.group_by.values())
 
 
 def _status(workflow: Workflow) -> str:
