@@ -30,6 +30,7 @@ from dashboard.rule_book import RuleBook
 from dashboard.sessions import LIFETIME_SECONDS, Session, Sessions
 from dashboard.tokens import Tokens
 from schemas.alert import Alert
+from schemas.errors import ConnectionError_
 from schemas.times import now_ms
 
 FOLDER: Final = Path(__file__).parent
@@ -172,14 +173,26 @@ class Site:
             "language": current(),
             "languages": LANGUAGES,
             "script_words": script_words(),
-            "silent": self._silent(),
+            "counts": self.nav_counts(away=bool(data.get("away"))) if person and person.may("read") else {},
         }
         return self.templates.TemplateResponse(request, template, context | data, status_code=status)
 
-    def _silent(self) -> int:
-        """How many institutions need a person, for the navigation."""
+    def nav_counts(self, *, away: bool = False) -> dict[str, str]:
+        """What needs a person, for the navigation: alerts to do, institutions that do not report.
+
+        Args:
+            away: the index does not answer, so that nothing is known of alerts; nobody waits for it twice.
+        """
         lines = self.health.lines(self.names.registry().members, now_ms())
-        return sum(line.health in ("no_heartbeat", "no_events") or line.behind for line in lines)
+        silent = sum(line.health in ("no_heartbeat", "no_events") or line.behind for line in lines)
+        return {"queue": "" if away else self._to_do(), "members": str(silent or "")}
+
+    def _to_do(self) -> str:
+        try:
+            current = sum(n for (state, _), n in self.index.tally().items() if state != "superseded")
+            return f"{max(0, current - len(self.desk.with_status(('closed',)))):,}"
+        except ConnectionError_:
+            return ""
 
 
 def _nothing(_: Right) -> bool:

@@ -84,6 +84,7 @@ function poll(address, take) {
       $(".when", live).textContent = `${data.checked} ${live.dataset.zone}`;
       banner.hidden = true;
       document.body.classList.remove("paused");
+      for (const [name, count] of Object.entries(data.nav)) $(`[data-nav="${CSS.escape(name)}"]`).textContent = count;
       if (since) { say(T("The alert index is back")); since = null; }
       take(data);
     } catch (error) {
