@@ -83,7 +83,8 @@ def board_update(site: SiteOf, person: Reader, name: str) -> Response:  # noqa: 
         data = BOARDS[name](site)
     except ConnectionError_:
         return away()
-    return JSONResponse({"cells": data["cells"], "rows": data["rows"], "checked": data["checked"]})
+    told = {name: data[name] for name in ("cells", "rows", "checked")}
+    return JSONResponse(told | site.pulse.words())
 
 
 @router.get("/audit")

@@ -112,6 +112,11 @@ class Oidc:
         self._lock = threading.Lock()
         self._known: _Provider | None = None
 
+    @property
+    def roles(self) -> frozenset[Role]:
+        """Roles that its people can have here."""
+        return frozenset(rule.role for rule in self._settings.roles)
+
     def begin(self, wanted: str) -> tuple[str, Errand]:
         """The provider's page to send the person to, and what to remember meanwhile.
 

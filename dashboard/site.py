@@ -25,6 +25,8 @@ from dashboard.login_limit import LoginLimit
 from dashboard.member_desk import MemberDesk
 from dashboard.members import MemberNames
 from dashboard.oidc import Oidc
+from dashboard.pulse import Pulse
+from dashboard.readers import Readers
 from dashboard.rights import Right
 from dashboard.rule_book import RuleBook
 from dashboard.sessions import LIFETIME_SECONDS, Session, Sessions
@@ -96,6 +98,8 @@ class Site:
     member_desk: MemberDesk
     exceptions: Exceptions
     health: HealthBoard
+    pulse: Pulse
+    readers: Readers
     events: EventReader
     rules: RuleBook
     limit: LoginLimit
@@ -173,6 +177,7 @@ class Site:
             "languages": LANGUAGES,
             "script_words": script_words(),
             "silent": self._silent(),
+            **self.pulse.words(),
         }
         return self.templates.TemplateResponse(request, template, context | data, status_code=status)
 
