@@ -11,7 +11,7 @@ from pipeline.cli.lazy_group import LazyGroup
 from schemas.errors import JointSocError
 
 COMMANDS: Final = {
-    "alerts": ("pipeline.cli.alerts:alerts", "List and show what was found."),
+    "alerts": ("pipeline.cli.alerts:alerts", "List, show and work on what was found."),
     "demo": ("pipeline.cli.demo:demo", "The stack, six invented institutions, and attacks that unfold."),
     "detect": ("pipeline.cli.detect:detect", "Events in, Sigma matches out; no services."),
     "down": ("pipeline.cli.down:down", "Stop the one-machine stack."),
