@@ -53,6 +53,7 @@ def _contents(settings: StackSettings) -> dict[str, dict[str, Any]]:
             "elasticsearch": elasticsearch("indexer"),
             "group": "indexer",
         },
+        "rebuild": {"kafka": kafka("indexer"), "elasticsearch": elasticsearch("rebuilder")},
         "dashboard": {
             "elasticsearch": elasticsearch("dashboard"),
             "kafka": kafka("dashboard"),
