@@ -25,12 +25,13 @@ from dashboard.login_limit import LoginLimit
 from dashboard.member_desk import MemberDesk
 from dashboard.members import MemberNames
 from dashboard.oidc import Oidc
+from dashboard.pulse import Pulse
+from dashboard.readers import Readers
 from dashboard.rights import Right
 from dashboard.rule_book import RuleBook
 from dashboard.sessions import LIFETIME_SECONDS, Session, Sessions
 from dashboard.tokens import Tokens
 from schemas.alert import Alert
-from schemas.errors import ConnectionError_
 from schemas.times import now_ms
 
 FOLDER: Final = Path(__file__).parent
@@ -97,6 +98,8 @@ class Site:
     member_desk: MemberDesk
     exceptions: Exceptions
     health: HealthBoard
+    pulse: Pulse
+    readers: Readers
     events: EventReader
     rules: RuleBook
     limit: LoginLimit
@@ -173,26 +176,17 @@ class Site:
             "language": current(),
             "languages": LANGUAGES,
             "script_words": script_words(),
-            "counts": self.nav_counts(away=bool(data.get("away"))) if person and person.may("read") else {},
+            "counts": self.nav_counts() if person and person.may("read") else {},
+            **self.pulse.words(),
         }
         return self.templates.TemplateResponse(request, template, context | data, status_code=status)
 
-    def nav_counts(self, *, away: bool = False) -> dict[str, str]:
-        """What needs a person, for the navigation: alerts to do, institutions that do not report.
-
-        Args:
-            away: the index does not answer, so that nothing is known of alerts; nobody waits for it twice.
-        """
+    def nav_counts(self) -> dict[str, str]:
+        """What needs a person, for the navigation: alerts to do, institutions that do not report."""
         lines = self.health.lines(self.names.registry().members, now_ms())
         silent = sum(line.health in ("no_heartbeat", "no_events") or line.behind for line in lines)
-        return {"queue": "" if away else self._to_do(), "members": str(silent or "")}
-
-    def _to_do(self) -> str:
-        try:
-            current = sum(n for (state, _), n in self.index.tally().items() if state != "superseded")
-            return f"{max(0, current - len(self.desk.with_status(('closed',)))):,}"
-        except ConnectionError_:
-            return ""
+        to_do = self.pulse.to_do
+        return {"queue": "" if to_do is None else f"{to_do:,}", "members": str(silent or "")}
 
 
 def _nothing(_: Right) -> bool:
