@@ -69,9 +69,10 @@ def measure(options: argparse.Namespace, pack: Path, events: Path, console: Cons
     speeds = _table("events per CPU second; in brackets times rsigma", "rsigma", *PARTS, "warm / orjson.loads")
     more = _table(f"with {MORE_RULES} times the rules; in brackets times the CPU seconds per event", *PARTS)
     lines_told: list[str] = []
-    for name, lines in inputs(options.lanes, options.otrf):
+    for name, lines_of in inputs(options.lanes, options.otrf).items():
         if not name.startswith(options.only or ""):
             continue
+        lines = lines_of()
         events.write_bytes(b"\n".join(lines) + b"\n")
         ours = _figures(pack, events, 1, options.rounds)
         peer = Peer(options.rsigma, options.rules) if options.rsigma else None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
-from itertools import chain, count, cycle, islice
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count, cycle, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,12 +19,17 @@ LANES: Final = ("structured_windows", "match_heavy", "sysmon_file_event")
 UNIQUE_LANE: Final = "structured_windows"
 
 
-def inputs(lanes: Path, otrf: Path) -> Iterator[tuple[str, list[bytes]]]:
-    """Names and lines of everything whose speed is measured."""
-    for lane in LANES:
-        yield lane, list(islice(cycle(lane_lines(lanes, lane)), EVENTS))
-    yield "recorded (OTRF)", list(recorded_lines(otrf))
-    yield "every text unique", list(islice(unique_lines(lanes), EVENTS // 2))
+def inputs(lanes: Path, otrf: Path) -> dict[str, Callable[[], list[bytes]]]:
+    """The name of everything whose speed is measured, and how to get its lines."""
+    return {
+        **{lane: partial(_repeated, lanes, lane) for lane in LANES},
+        "recorded (OTRF)": lambda: list(recorded_lines(otrf)),
+        "every text unique": lambda: list(islice(unique_lines(lanes), EVENTS // 2)),
+    }
+
+
+def _repeated(lanes: Path, lane: str) -> list[bytes]:
+    return list(islice(cycle(lane_lines(lanes, lane)), EVENTS))
 
 
 def lane_lines(lanes: Path, lane: str) -> list[bytes]:
@@ -76,10 +82,18 @@ def hostile_lines(lanes: Path) -> Iterator[bytes]:
 
 def a_day(lanes: Path, otrf: Path, events: int, hostile: int) -> Iterator[bytes]:
     """So many events of all kinds, one kind after the other, the last ones hostile."""
-    ordinary = chain(chain.from_iterable(lane_lines(lanes, lane) for lane in LANES), recorded_lines(otrf))
-    yield from islice(cycle(ordinary), events - hostile)
+    yield from islice(_ordinary_lines(lanes, otrf), events - hostile)
     yield from islice(hostile_lines(lanes), hostile)
 
 
+def _ordinary_lines(lanes: Path, otrf: Path) -> Iterator[bytes]:
+    """Without end, and read again each time: nothing is held that a worker would not hold."""
+    while True:
+        for lane in LANES:
+            yield from lane_lines(lanes, lane)
+        yield from recorded_lines(otrf)
+
+
 def _lines_of(path: Path) -> list[bytes]:
-    return [line for line in gzip.decompress(path.read_bytes()).splitlines() if line.strip()]
+    with gzip.open(path) as stream:
+        return [line.rstrip(b"\n") for line in stream if line.strip()]
