@@ -34,7 +34,7 @@ imports: $(READY)
 bench: setup ## measure throughput, latency and start-up; prints a table
 	@$(BIN)/python -m benchmarks.pipeline
 
-bench-detection: $(READY) ## detection on one core beside rsigma, where that is on the path
+bench-detection: $(READY) ## detection on one core beside rsigma, where that is on the path; ten times the rules; memory
 	@$(BIN)/python -m benchmarks.detection
 
 bench-correlation: $(READY) ## the correlation core on one core
