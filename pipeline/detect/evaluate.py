@@ -9,9 +9,9 @@ from typing import Final
 
 from pipeline.detect.formula import Atoms
 from pipeline.detect.keywords import TextGate
-from pipeline.detect.memos import Memory
+from pipeline.detect.memos import Memory, told_apart
 from pipeline.detect.nodes import Later, Matched
-from pipeline.detect.plan import DetectionPlan, LogSource
+from pipeline.detect.plan import DetectionPlan, LogSource, fields_of
 from pipeline.detect.routes import Route
 from pipeline.detect.routing import Names, applies, names_of
 from pipeline.detect.shapes import Shapes, as_they_are
@@ -53,6 +53,7 @@ class Detector:
         atoms = Atoms()
         self._formulas = [atoms.formula(plan.expression) for plan in self.plans]
         self._tables = Tables(atoms)
+        self.fields = frozenset(name for plan in self.plans for name in fields_of(plan.expression))
         # Thousands of rules are about a hundred log sources.
         self._by_logsource: dict[LogSource, list[int]] = {}
         for index, plan in enumerate(self.plans):
@@ -64,15 +65,17 @@ class Detector:
 
         Args:
             fields: the event.
-            near: false if `text_gate` finds no keyword in the JSON text that the event was read from.
+            near: false if `text_gate` finds neither keyword nor boolean in the JSON text that the event was read from.
         """
         shape = self._shapes[tuple(fields)]
-        way = shape[shape.stated(fields)]
+        stated = shape.stated(fields)
+        way = shape[told_apart(stated) if near else stated]
         assert way is not None
-        node = way.node
-        if (near or not way.gate.searched) and way.gate.may_be_in(fields.values()):
-            node = way.loud()
-        matched, later = node[tuple(map(getitem, node.memos, node.values_of(fields)))]
+        if near or not way.gate.searched:
+            node = way.loud() if way.gate.may_be_in(fields.values()) else way.node
+            matched, later = node.verdict(fields)
+        else:
+            matched, later = way.node[tuple(map(getitem, way.memos, way.values_of(fields)))]
         return matched if later is None else with_open(matched, later, fields)
 
     def names_of(self, fields: Fields) -> Names:

@@ -1,12 +1,13 @@
 r"""Third fast layer: what is true of a value is worked out once, and has a number from then on.
 
-    Image: C:\Windows\cmd.exe -> {12, 40} -> 17    and every other value of which 12 and 40 are true -> 17
+Image: C:\Windows\cmd.exe -> {12, 40} -> 17    and every other value of which 12 and 40 are true -> 17
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from enum import Enum
+from typing import Any, Final
 
 from pipeline.detect.formula import Atom, TrueAtoms
 from pipeline.detect.scan import Scan
@@ -18,7 +19,29 @@ ENTRY_BYTES: Final = 200
 """What an entry of a dictionary takes beside the texts in it."""
 _SAME_TEXT: Final = 10**15
 """Whole numbers below this read the same whether they are integers or floats."""
-_SMALL: Final = (0, 1)
+
+
+class Truth(Enum):
+    """A boolean as a key of a memo, where `True` itself would be 1."""
+
+    TRUE = True
+    FALSE = False
+
+
+def told_apart(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values with each boolean as a `Truth`."""
+    return tuple([Truth(value) if value is True or value is False else value for value in values])
+
+
+def is_key(value: Value | Truth) -> bool:
+    """Whether no value that reads otherwise is the same key of a dictionary, as 10**18 is 1e18 and `(True,)` is `(1,)`.
+
+    Booleans have to be told apart before.
+    """
+    kind = type(value)
+    if kind is int or kind is float:
+        return -_SAME_TEXT < value < _SAME_TEXT  # type: ignore[operator]
+    return value is None or kind is str or kind is Truth or (kind is tuple and set(map(type, value)) == {str})  # type: ignore[arg-type]
 
 
 class Memory:
@@ -51,44 +74,27 @@ class Memory:
         return known
 
 
-class Memo(dict[Value, int]):
-    """From a field's value to the number of the set of atoms that are true of it, as far as a log source's rules ask."""
+class Memo(dict[Value | Truth, int]):
+    """From a field's value to the number of the set of atoms that are true of it.
 
-    __slots__ = ("_ambiguous", "_atoms", "_memory", "_scan")
+    Args:
+        scan: of the field.
+        atoms: those that count here.
+        memory: where the numbers come from.
+    """
+
+    __slots__ = ("_atoms", "_memory", "_scan")
 
     def __init__(self, scan: Scan, atoms: frozenset[Atom], memory: Memory) -> None:
         self._scan = scan
         self._atoms = atoms
         self._memory = memory
-        self._ambiguous: dict[tuple[type, Value], int] = {}
 
-    def __missing__(self, value: Value) -> int:
-        kind = type(value)
-        if kind is str:
-            number = self._number(value)
-            if len(value) <= MAX_VALUE:  # type: ignore[arg-type]
-                self._memory.spend(2 * len(value) + ENTRY_BYTES)  # type: ignore[arg-type]
-                self[value] = number
-        elif kind is tuple:
-            number = self._number(value)
-        elif (known := self._ambiguous.get((kind, value))) is not None:
-            return known
-        elif is_one_of_its_kind(value):
-            number = self[value] = self._number(value)
-            self._memory.spend(ENTRY_BYTES)
-        else:
-            number = self._number(value)
-            if value in _SMALL:
-                self._ambiguous[kind, value] = number
+    def __missing__(self, value: Value | Truth) -> int:
+        plain = value.value if isinstance(value, Truth) else value
+        number = self._memory.number(self._scan.atoms(plain) & self._atoms)
+        size = len(value) if isinstance(value, str) else 0
+        if size <= MAX_VALUE and not isinstance(value, tuple) and is_key(value):
+            self._memory.spend(2 * size + ENTRY_BYTES)
+            self[value] = number
         return number
-
-    def _number(self, value: Value) -> int:
-        return self._memory.number(self._scan.atoms(value) & self._atoms)
-
-
-def is_one_of_its_kind(value: Value) -> bool:
-    """Whether no value that reads otherwise is the same dictionary key, as `True` is 1 and 10**18 is 1e18."""
-    kind = type(value)
-    if kind is int or kind is float:
-        return -_SAME_TEXT < value < _SAME_TEXT and value not in _SMALL  # type: ignore[operator]
-    return value is None or kind is str

@@ -12,7 +12,7 @@ about those fields alone. Half the fields of an event of SigmaHQ's rules, and ni
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from operator import getitem, itemgetter
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -31,8 +31,9 @@ from pipeline.detect.formula import (
     simplify,
     witnesses_of,
 )
-from pipeline.detect.memos import ENTRY_BYTES, Memo, Memory
+from pipeline.detect.memos import ENTRY_BYTES, Memo, Memory, told_apart
 from pipeline.detect.plain import compile_test
+from pipeline.detect.scan import Scan
 from pipeline.detect.tables import Tables
 from pipeline.detect.view import EventView, logged_values
 from schemas.event import Fields
@@ -70,6 +71,9 @@ class Sources(Protocol):
     def memo(self, field: str) -> Memo:
         """The memo of a field."""
 
+    def keywords(self) -> Scan:
+        """The scan for the log source's keywords."""
+
     def later(self, rules: Rules) -> Later:
         """What is to be asked for rules that are open; the same for the same rules."""
 
@@ -77,11 +81,11 @@ class Sources(Protocol):
 class Rest:
     """Rules of which only keywords and comparisons of fields are open."""
 
-    def __init__(self, rules: Rules, tables: Tables) -> None:
+    def __init__(self, rules: Rules, source: Sources) -> None:
         self._tests = [(rule, compile_formula(formula)) for rule, formula in rules]
         late = atoms_of(rules)
-        self._references = {atom: compile_test(tables.leaves[atom]) for atom in late.get(Late.REFERENCES, ())}
-        self._keywords = tables.keywords if Late.KEYWORDS in late else None
+        self._references = {atom: compile_test(source.tables.leaves[atom]) for atom in late.get(Late.REFERENCES, ())}
+        self._keywords = source.keywords() if Late.KEYWORDS in late else None
         self._known: dict[TrueAtoms, Verdict] = {}
 
     def verdict(self, fields: Fields) -> Verdict:
@@ -157,7 +161,7 @@ class Node(dict[tuple[int, ...], Verdict]):
 
     def verdict(self, fields: Fields) -> Verdict:
         """What the event's fields decide."""
-        return self[tuple(map(getitem, self.memos, self.values_of(fields)))]
+        return self[tuple(map(getitem, self.memos, told_apart(self.values_of(fields))))]
 
     def __missing__(self, key: tuple[int, ...]) -> Verdict:
         sets = self._source.memory.sets

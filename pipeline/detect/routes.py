@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from pipeline.detect.formula import LATE, Asked, Atom, Formula, Late, TrueAtoms, asked_in, simplify, witnesses_of
+from pipeline.detect.formula import LATE, Atom, Formula, Late, TrueAtoms, asked_in, simplify, witnesses_of
 from pipeline.detect.keywords import KeywordGate
 from pipeline.detect.memos import ENTRY_BYTES, Memo, Memory
 from pipeline.detect.nodes import UNKNOWN_WEIGHT, Later, Node, Rest, Rules, atoms_of
+from pipeline.detect.scan import Scan
 from pipeline.detect.tables import Tables
 
-MAX_ASKING: Final = 64
+MAX_ASKING: Final = 200
 """A field that more rules ask about is looked at first."""
-MAX_WITNESS_WEIGHT: Final = 400
+MAX_WITNESS_WEIGHT: Final = 1_500
 _KEYWORDS_ONLY: Final = frozenset((Late.KEYWORDS,))
 
 
@@ -33,7 +34,7 @@ class Route:
         self._atoms = atoms_of(rules)
         self.gate = KeywordGate(tables.leaves[atom] for atom in self._atoms.get(Late.KEYWORDS, ()))
         self._fields = frozenset(asked for asked in self._atoms if isinstance(asked, str))
-        self._lazy = _lazy_fields(_quiet(rules, self._fields), self._atoms, tables)
+        self._keywords: Scan | None = None
         self._memos: dict[str, Memo] = {}
         self._nodes: dict[tuple[frozenset[str], frozenset[str], bool], Node] = {}
         self._later: dict[Rules, Later] = {}
@@ -59,7 +60,7 @@ class Route:
             elif verdict is not False:
                 left.append((rule, verdict))
         self.memory.spend(ENTRY_BYTES * (len(left) + len(present)))
-        return Node(left, tuple(certain), self._lazy, self)
+        return Node(left, tuple(certain), _lazy_fields(left, self.tables), self)
 
     def memo(self, field: str) -> Memo:
         """The memo of a field, as far as these rules ask about it."""
@@ -68,24 +69,25 @@ class Route:
             known = self._memos[field] = Memo(self.tables.scans[field], self._atoms[field], self.memory)
         return known
 
+    def keywords(self) -> Scan:
+        """The scan for the log source's keywords; made when an event may hold one."""
+        if self._keywords is None:
+            atoms = self._atoms.get(Late.KEYWORDS, ())
+            self._keywords = Scan({atom: self.tables.leaves[atom] for atom in atoms})
+        return self._keywords
+
     def later(self, rules: Rules) -> Later:
         """What is asked for rules that a node left open; the same for the same open rules."""
         known = self._later.get(rules)
         if known is None:
             self.memory.spend(ENTRY_BYTES * len(rules))
             asks_fields = any(isinstance(asked, str) for _, formula in rules for asked in asked_in(formula))
-            known = Node(rules, (), frozenset(), self) if asks_fields else Rest(rules, self.tables)
+            known = Node(rules, (), frozenset(), self) if asks_fields else Rest(rules, self)
             self._later[rules] = known
         return known
 
 
-def _quiet(rules: Rules, fields: frozenset[str]) -> Rules:
-    """What is left of the rules in events without their keywords."""
-    left = ((rule, simplify(formula, (), fields | (LATE - _KEYWORDS_ONLY))) for rule, formula in rules)
-    return [(rule, formula) for rule, formula in left if not isinstance(formula, bool)]
-
-
-def _lazy_fields(rules: Rules, atoms: dict[Asked, frozenset[Atom]], tables: Tables) -> frozenset[str]:
+def _lazy_fields(rules: Rules, tables: Tables) -> frozenset[str]:
     """Fields that few rules ask about, each of which is decided by other fields for most events.
 
     A rule is when something else that it needs, a *witness*, is seldom true.
@@ -95,6 +97,7 @@ def _lazy_fields(rules: Rules, atoms: dict[Asked, frozenset[Atom]], tables: Tabl
         for asked in asked_in(formula):
             if isinstance(asked, str):
                 asking.setdefault(asked, []).append(formula)
+    atoms = atoms_of(rules)
     unknown: TrueAtoms = frozenset[Atom]().union(*(atoms.get(late, ()) for late in LATE))
     lazy: set[str] = set()
     for field in sorted(asking, key=lambda field: (len(asking[field]), field)):
