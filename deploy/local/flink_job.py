@@ -78,11 +78,28 @@ def submit_job(settings: StackSettings, java_home: Path) -> Job:
     if living is not None and living.lives:
         return living
     restore = newest_restore_point(settings)
+    job = run_job(settings, java_home, config_file(settings, "job"), restore)
+    _forget_older_than(settings, restore, job)
+    return job
+
+
+def run_job(settings: StackSettings, java_home: Path, config: Path, restore: Path | None) -> Job:
+    """Have Flink's client submit a job.
+
+    Args:
+        settings: the stack.
+        java_home: the JDK.
+        config: the job's configuration file.
+        restore: the folder of the checkpoint or savepoint that it goes on from, if any.
+
+    Raises:
+        ConfigError, ConnectionError_: as `submit_job`.
+    """
     command = flink_java(settings, java_home, SUBMITTER, ("-Xmx384m", "-XX:TieredStopAtLevel=1"))
     command += ["org.apache.flink.client.cli.CliFrontend", "run", "-d"]
     if restore is not None:
         command += ["-s", restore.as_uri()]
-    command += ["-py", str(project_root() / JOB_FILE), "--config", str(config_file(settings, "job"))]
+    command += ["-py", str(project_root() / JOB_FILE), "--config", str(config)]
     environment = child_environment(settings, SUBMITTER) | flink_environment(settings, java_home)
     with open_log(settings, SUBMITTER) as log:
         try:
@@ -103,7 +120,6 @@ def submit_job(settings: StackSettings, java_home: Path) -> Job:
     job = find_job(settings)
     if done.returncode != 0 or job is None:
         raise _submit_error(settings, "Flink's client failed")
-    _forget_older_than(settings, restore, job)
     return job
 
 

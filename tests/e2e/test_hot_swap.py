@@ -7,9 +7,8 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from deploy.local.settings import project_root
 from pipeline.rulepack import build_pack, read_pack
 from schemas.times import now_ms, to_rfc3339
 from tests.e2e.accounts import Accounts, accounts, pack_reports
+from tests.e2e.conditions import wait_for
 from tests.running_stack import RunningStack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
@@ -150,10 +150,3 @@ def numbers(stack: RunningStack, name: str) -> set[int]:
     alerts = stack.alerts(rule_names={"Added while events flow"})
     ids = [item["event_id"].partition("-") for each in alerts for item in each["jointsoc"]["evidence"]]
     return {int(number) for stream, _, number in ids if stream == name}
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
-        time.sleep(0.2)

@@ -25,6 +25,7 @@ from schemas.member import MemberRegistry
 from schemas.times import from_rfc3339, now_ms
 from tests.e2e.accounts import Accounts, accounts
 from tests.e2e.campaign import Campaign
+from tests.e2e.conditions import wait_for
 from tests.local_centre import Arrival, LocalCentre
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1500)]
@@ -221,11 +222,3 @@ def check_accounts(stack: Any, before: Accounts, campaigns: tuple[Campaign, ...]
         return +seen, +refused
 
     wait_for(lambda: totals() == (+lines, +dead), 120, totals)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float, state: Callable[[], object] = lambda: None) -> None:
-    """Wait until a condition holds; on the way out say how things stood."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {state()!r}"
-        time.sleep(1)
