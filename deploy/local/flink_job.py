@@ -22,7 +22,7 @@ JOB_NAME: Final = "jointsoc"
 JOB_FILE: Final = "pipeline/jobs/federation_job.py"
 SUBMITTER: Final = "job-submit"
 _SUBMIT_SECONDS: Final = 180
-_STOP_SECONDS: Final = 60
+_STOP_SECONDS: Final = 120
 _TOO_MANY_FAILURES: Final = 4
 _TRACEBACK: Final = "Traceback (most recent call last):"
 _ENDED: Final = frozenset({"FINISHED", "FAILED", "CANCELED", "SUSPENDED"})
@@ -192,13 +192,14 @@ def _stopped(settings: StackSettings, job: Job, operation: dict[str, Any], say: 
     if "failure-cause" in operation:
         say("the savepoint failed; the next start continues from the last checkpoint")
         return False
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + _STOP_SECONDS
     while time.monotonic() < deadline:
         now = find_job(settings)
         if now is None or now.id != job.id or not now.lives:
-            break
+            return True
         time.sleep(0.1)
-    return True
+    say(f"its savepoint is written, but it has not ended after {_STOP_SECONDS} s")
+    return False
 
 
 def newest_restore_point(settings: StackSettings) -> Path | None:

@@ -6,15 +6,9 @@ import time
 from collections.abc import Callable
 
 
-def wait_for(
-    condition: Callable[[], bool],
-    seconds: float,
-    state: Callable[[], object] = lambda: None,
-    *,
-    pause: float = 1,
-) -> None:
+def wait_for(condition: Callable[[], bool], state: Callable[[], object] = lambda: None, seconds: float = 300) -> None:
     """Wait until a condition holds; on the way out say how things stood."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {state()!r}"
-        time.sleep(pause)
+        time.sleep(0.5)

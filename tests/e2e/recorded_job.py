@@ -72,7 +72,7 @@ class RecordedJob:
     def await_checkpoint(self) -> None:
         """Wait for a checkpoint that begins from now on."""
         since = time.time()
-        wait_for(lambda: flink_job.job_is_ready(self._stack.settings, since), 180)
+        wait_for(lambda: flink_job.job_is_ready(self._stack.settings, since))
 
     def change_rules(self, pack: RulePack) -> None:
         """Put another pack in force, and wait until it is."""
@@ -82,7 +82,7 @@ class RecordedJob:
             self.tick(BEGAN)  # a worker looks when something comes
             return pack.version in {report.version for report in pack_reports(self._stack)}
 
-        wait_for(taken, 60)
+        wait_for(taken)
 
     def send(self, arrivals: Iterable[Arrival]) -> None:
         """Append the story's events, stamped with its times."""
@@ -111,7 +111,7 @@ class RecordedJob:
 
     def await_lines(self, number: int) -> None:
         """Wait until the job has accounted for so many events."""
-        wait_for(lambda: sum(account.lines for account in self.accounts().values()) == number, 120, self.accounts)
+        wait_for(lambda: sum(account.lines for account in self.accounts().values()) == number, self.accounts)
 
     def stop(self) -> Path:
         """Stop it with a savepoint; returns the savepoint's folder."""
@@ -147,7 +147,7 @@ def recorded_job(stack: RunningStack, folder: Path) -> Iterator[RecordedJob]:
             for left in {*savepoints(settings).iterdir(), *checkpoints(settings).iterdir()} - kept:
                 shutil.rmtree(left)
             admin.delete_topics(list(TOPICS))
-            wait_for(lambda: not set(TOPICS) & set(admin.list_topics()), 60)
+            wait_for(lambda: not set(TOPICS) & set(admin.list_topics()))
     stack.up()
 
 

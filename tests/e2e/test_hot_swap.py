@@ -95,6 +95,8 @@ def test_rules_change_while_events_flow(stack: RunningStack, larger: Path) -> No
     with flowing(stack, "swap") as stream:
         wait_for(lambda: stream.sent > 50)
         not_yet = stream.sent
+        # A job that lags behind would put these to the new pack.
+        wait_for(lambda: evaluated_since(stack, before) >= not_yet)
         activated = jsoc(stack, "rules", "activate", str(larger))
         assert activated.returncode == 0, activated.stderr
         in_force = stream.sent + 1
@@ -123,9 +125,12 @@ def refuse_a_damaged_pack(stack: RunningStack, version: str) -> None:
         wait_for(lambda: any(report.refused and report.version == version for report in pack_reports(stack)))
         noticed = stream.sent
         wait_for(lambda: stream.sent > noticed + 20)
-    job = stack.status()["job"]
-    assert (job.state, job.packs) == ("running", (version,))
-    assert "the newest pack is refused" in job.problem
+
+    def told() -> bool:
+        job = stack.status()["job"]
+        return (job.state, job.packs) == ("running", (version,)) and "the newest pack is refused" in job.problem
+
+    wait_for(told, lambda: stack.status()["job"])
     wait_for(lambda: set(range(noticed, stream.sent)) <= numbers(stack, "damaged"))
 
 

@@ -44,7 +44,7 @@ def test_windows_open_in_a_savepoint_of_a_release_end_in_the_same_alerts(
         job.send(rest)
         job.await_lines(len(early) + len(later) + len(rest))
         job.tick(FAR)
-        wait_for(lambda: found(stack, expected) == expected, 120, lambda: found(stack, expected))
+        wait_for(lambda: found(stack, expected) == expected, lambda: found(stack, expected))
     assert len(stack.dead_letters()) == dead, "what was read before the savepoint is not read again"
 
 
