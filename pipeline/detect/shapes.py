@@ -22,7 +22,7 @@ Names = tuple[str, ...]
 Renamed = Mapping[str, str]
 """Field -> the name under which the record has its value."""
 Rename = Callable[[Names, Fields], Renamed | None]
-"""From a record's names, and those of its values that may matter, to its fields; None if that takes other values too."""
+"""From a record's names, and those of its values that may matter, to its fields; None if others are needed too."""
 
 _SHAPE_BYTES: Final = 300
 _PER_NAME_BYTES: Final = 100
@@ -89,7 +89,7 @@ class Shapes(dict[Names, "Shape"]):
 
 
 class Shape(dict[Any, Way | None]):
-    """From the values that tell a record's log source (`told_apart`) to the way it goes; None: it has to be read for itself."""
+    """From what tells a log source (`told_apart`) to the way it goes; None: it has to be read for itself."""
 
     __slots__ = ("_above", "_names", "_rename", "_sources", "_stating", "stated")
 
