@@ -52,7 +52,7 @@ class Tables:
 
 
 def _weight(leaf: Leaf) -> float:
-    """Guessed: few values satisfy an equality, more a suffix, most a number such as an event id, or `Initiated: true`."""
+    """Guessed: few values satisfy an equality, more a suffix, most a number such as an event id."""
     if leaf.field is None or isinstance(leaf, SameAs):
         return _LATE_WEIGHT
     match leaf:
