@@ -118,6 +118,7 @@ def _alert(site: Site, alert: Alert, step: str) -> dict[str, Any]:
         "safe": safe,
         "when": lambda at: day_and_clock(from_rfc3339(at), site.zone, now),
         "precedents": [(past, same_key(past, alert)) for past in precedents],
+        "closed_times": counted(len(precedents), "time"),
         "verdicts": shares(Counter(past.reason for past in precedents if past.reason)),
         "known_key": any(same_key(past, alert) for past in precedents),
         "related": _related(site, alert),
