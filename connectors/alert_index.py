@@ -1,4 +1,4 @@
-"""Reading alerts back: what `jsoc alerts`, the demo and the dashboard ask of the index."""
+"""Reading alerts back: what the demo and the dashboard ask of the index."""
 
 from __future__ import annotations
 

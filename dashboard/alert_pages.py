@@ -13,12 +13,13 @@ from fastapi.responses import JSONResponse
 from connectors.alert_index import AlertQuery
 from dashboard.answers import away, no_such_alert
 from dashboard.beside import others_of, same_key
+from dashboard.colleagues import colleagues
 from dashboard.language import say
 from dashboard.matrix import grid, widened, widths_of
 from dashboard.queue_query import CURRENT
 from dashboard.rows import facts_of, order_of, row_of
 from dashboard.shares import shares
-from dashboard.site import Reader, Site, SiteOf
+from dashboard.site import Person, Reader, Site, SiteOf
 from dashboard.spread import timeline
 from dashboard.triage import REASONS
 from dashboard.vocabulary import label
@@ -41,7 +42,7 @@ def alert_page(request: Request, site: SiteOf, person: Reader, alert_id: str, st
     """What happened, to whom, in which order, and by which rule; `step`: width of the matrix' columns, ms."""
     try:
         alert = site.index.get(alert_id)
-        data = _alert(site, alert, step) if alert is not None else {}
+        data = _alert(site, alert, step, person) if alert is not None else {}
     except ConnectionError_:
         return site.page(request, "message.html", person, 503, away=True, title=say("The alert cannot be read now"),
                          text=say("It is kept, and will be here when the index is back."))  # fmt: skip
@@ -55,8 +56,8 @@ def alert_page(request: Request, site: SiteOf, person: Reader, alert_id: str, st
 
 
 @router.get("/api/alerts/{alert_id}")
-def alert_update(site: SiteOf, person: Reader, alert_id: str) -> Response:  # noqa: ARG001 - guards the page
-    """The newest revision and its number of hits."""
+def alert_update(site: SiteOf, person: Reader, alert_id: str) -> Response:
+    """The newest revision and its number of hits, and who else reads it."""
     try:
         alert = site.index.get(alert_id)
         if alert is None:
@@ -76,13 +77,14 @@ def alert_update(site: SiteOf, person: Reader, alert_id: str) -> Response:  # no
                 state=label(body.alert.state),
             ),
             "workflow_news": _last_deed(workflow),
+            "readers": site.readers.read(alert.id, person.name),
             "checked": clock(now_ms(), site.zone, seconds=True),
-            "nav": site.nav_counts(),
+            **site.pulse_words(),
         }
     )
 
 
-def _alert(site: Site, alert: Alert, step: str) -> dict[str, Any]:
+def _alert(site: Site, alert: Alert, step: str, person: Person) -> dict[str, Any]:
     now, names, body = now_ms(), site.names.names(), alert.jointsoc
     workflow = site.desk.of(alert)
     widths = widths_of(alert)
@@ -122,7 +124,8 @@ def _alert(site: Site, alert: Alert, step: str) -> dict[str, Any]:
         "verdicts": shares(Counter(past.reason for past in precedents if past.reason)),
         "known_key": any(same_key(past, alert) for past in precedents),
         "related": _related(site, alert),
-        "people": [account.name for account in site.accounts.all() if account.may("triage")],
+        "people": colleagues(site),
+        "readers": site.readers.read(alert.id, person.name),
         "rule": _rule(alert),
         "told": (told := site.member_desk.of_alert(alert.id)),
         "told_ids": [one.finding.member for one in told],

@@ -52,8 +52,8 @@ def board_update(request: Request, site: SiteOf, person: Reader, name: str) -> R
         data = BOARDS[name](site, _asked(request))
     except ConnectionError_:
         return away()
-    shown = {name: data[name] for name in ("cells", "rows", "checked")}
-    return JSONResponse(shown | {"nav": site.nav_counts()})
+    told = {name: data[name] for name in ("cells", "rows", "checked")}
+    return JSONResponse(told | site.pulse_words())
 
 
 @router.get("/audit")

@@ -47,6 +47,7 @@ class Panel:
     """Institutions under one title, or a part of them; `up` and `number` are those of all parts."""
 
     title: str
+    part: int
     lines: Sequence[MemberLine]
     up: int
     number: int
@@ -60,7 +61,7 @@ def in_columns(titled: Mapping[str, Sequence[MemberLine]]) -> list[list[Panel]]:
     for title, lines in sorted(titled.items(), key=lambda item: -len(item[1])):
         up = sum(line.health == "reporting" for line in lines)
         for start in range(0, len(lines), most):
-            part = Panel(title, lines[start : start + most], up, len(lines))
+            part = Panel(title, start // most, lines[start : start + most], up, len(lines))
             shorter = heights.index(min(heights))
             columns[shorter].append(part)
             heights[shorter] += len(part.lines) + 2

@@ -25,16 +25,20 @@ from dashboard.login_limit import LoginLimit
 from dashboard.member_desk import MemberDesk
 from dashboard.members import MemberNames
 from dashboard.oidc import Oidc
+from dashboard.pulse import Pulse
+from dashboard.readers import Readers
 from dashboard.rights import Right
 from dashboard.rule_book import RuleBook
 from dashboard.sessions import LIFETIME_SECONDS, Session, Sessions
 from dashboard.tokens import Tokens
+from dashboard.wording import tenths
 from schemas.alert import Alert
-from schemas.errors import ConnectionError_
 from schemas.times import now_ms
 
 FOLDER: Final = Path(__file__).parent
 PAGE_HEADER: Final = "x-form-token"
+LATE_AFTER_MS: Final = 10_000
+"""An index that is further behind is marked."""
 _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
@@ -97,6 +101,8 @@ class Site:
     member_desk: MemberDesk
     exceptions: Exceptions
     health: HealthBoard
+    pulse: Pulse
+    readers: Readers
     events: EventReader
     rules: RuleBook
     limit: LoginLimit
@@ -173,26 +179,20 @@ class Site:
             "language": current(),
             "languages": LANGUAGES,
             "script_words": script_words(),
-            "counts": self.nav_counts(away=bool(data.get("away"))) if person and person.may("read") else {},
+            **(self.pulse_words() if person and person.may("read") else {}),
         }
         return self.templates.TemplateResponse(request, template, context | data, status_code=status)
 
-    def nav_counts(self, *, away: bool = False) -> dict[str, str]:
-        """What needs a person, for the navigation: alerts to do, institutions that do not report.
-
-        Args:
-            away: the index does not answer, so that nothing is known of alerts; nobody waits for it twice.
-        """
+    def pulse_words(self) -> dict[str, Any]:
+        """What a page and its updates say of this moment: the navigation's counts, and how far the index is behind."""
         lines = self.health.lines(self.names.registry().members, now_ms())
         silent = sum(line.health in ("no_heartbeat", "no_events") or line.behind for line in lines)
-        return {"queue": "" if away else self._to_do(), "members": str(silent or "")}
-
-    def _to_do(self) -> str:
-        try:
-            current = sum(n for (state, _), n in self.index.tally().items() if state != "superseded")
-            return f"{max(0, current - len(self.desk.with_status(('closed',)))):,}"
-        except ConnectionError_:
-            return ""
+        to_do, behind = self.pulse.to_do, self.pulse.behind
+        return self.pulse.words() | {
+            "nav": {"queue": "" if to_do is None else f"{to_do:,}", "members": str(silent or "")},
+            "behind_text": "" if behind is None else say("{time} behind", time=tenths(behind)),
+            "is_late": (behind or 0) > LATE_AFTER_MS,
+        }
 
 
 def _nothing(_: Right) -> bool:

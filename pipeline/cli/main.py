@@ -11,11 +11,12 @@ from pipeline.cli.lazy_group import LazyGroup
 from schemas.errors import JointSocError
 
 COMMANDS: Final = {
-    "alerts": ("pipeline.cli.alerts:alerts", "List and show what was found."),
+    "alerts": ("pipeline.cli.alerts:alerts", "List, show and work on what was found."),
     "demo": ("pipeline.cli.demo:demo", "The stack, six invented institutions, and attacks that unfold."),
     "detect": ("pipeline.cli.detect:detect", "Events in, Sigma matches out; no services."),
     "down": ("pipeline.cli.down:down", "Stop the one-machine stack."),
     "forward": ("pipeline.cli.forward:forward", "An institution's forwarder: logs in, events out."),
+    "index": ("pipeline.cli.index:index", "Make the alert indices anew from Kafka."),
     "logs": ("pipeline.cli.logs:logs", "Show what a process of the stack wrote."),
     "member": ("pipeline.cli.member:member", "Add, list and remove institutions."),
     "replay": ("pipeline.cli.replay:replay", "Events in, settled alerts out; no services."),
