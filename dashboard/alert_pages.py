@@ -42,7 +42,7 @@ def alert_page(request: Request, site: SiteOf, person: Reader, alert_id: str, st
     """What happened, to whom, in which order, and by which rule; `step`: width of the matrix' columns, ms."""
     try:
         alert = site.index.get(alert_id)
-        data = _alert(site, alert, person, step) if alert is not None else {}
+        data = _alert(site, alert, step, person) if alert is not None else {}
     except ConnectionError_:
         return site.page(request, "message.html", person, 503, away=True, title=say("The alert cannot be read now"),
                          text=say("It is kept, and will be here when the index is back."))  # fmt: skip
@@ -79,13 +79,12 @@ def alert_update(site: SiteOf, person: Reader, alert_id: str) -> Response:
             "workflow_news": _last_deed(workflow),
             "readers": site.readers.read(alert.id, person.name),
             "checked": clock(now_ms(), site.zone, seconds=True),
-            "nav": site.nav_counts(),
-            **site.pulse.words(),
+            **site.pulse_words(),
         }
     )
 
 
-def _alert(site: Site, alert: Alert, person: Person, step: str) -> dict[str, Any]:
+def _alert(site: Site, alert: Alert, step: str, person: Person) -> dict[str, Any]:
     now, names, body = now_ms(), site.names.names(), alert.jointsoc
     workflow = site.desk.of(alert)
     widths = widths_of(alert)
@@ -121,6 +120,7 @@ def _alert(site: Site, alert: Alert, person: Person, step: str) -> dict[str, Any
         "safe": safe,
         "when": lambda at: day_and_clock(from_rfc3339(at), site.zone, now),
         "precedents": [(past, same_key(past, alert)) for past in precedents],
+        "closed_times": counted(len(precedents), "time"),
         "verdicts": shares(Counter(past.reason for past in precedents if past.reason)),
         "known_key": any(same_key(past, alert) for past in precedents),
         "related": _related(site, alert),

@@ -53,7 +53,7 @@ def board_update(request: Request, site: SiteOf, person: Reader, name: str) -> R
     except ConnectionError_:
         return away()
     told = {name: data[name] for name in ("cells", "rows", "checked")}
-    return JSONResponse(told | {"nav": site.nav_counts()} | site.pulse.words())
+    return JSONResponse(told | site.pulse_words())
 
 
 @router.get("/audit")

@@ -28,15 +28,13 @@ def members_data(site: Site, asked: BoardQuery) -> dict[str, Any]:
     now, span = now_ms(), asked.span if asked.span in MINUTES else "1h"
     by = asked.by if asked.by in PANELS else "sector"
     lines = site.health.lines(site.names.registry().members, now, minutes=MINUTES[span])
-    panels = panels_of(lines, by)
     return {
         "cells": _totals(lines) | {key: cell for line in lines for key, cell in _member_cells(line, now).items()},
         "rows": [line.member.id for line in lines],
         "lines": lines,
         "checked": clock(now, site.zone, seconds=True),
-        "columns": in_columns(panels),
+        "columns": in_columns(panels_of(lines, by)),
         "sparks": {line.member.id: spark(line.columns) for line in lines},
-        "up": {title: sum(line.health == "reporting" for line in own) for title, own in panels.items()},
         "span": span,
         "by": by,
         "span_text": duration(MINUTES[span] * MINUTE),
@@ -64,7 +62,7 @@ def panels_of(lines: Iterable[MemberLine], by: str) -> dict[str, list[MemberLine
 
 def _by_group(member: Member, groups: Mapping[str, int]) -> list[str]:
     group = member.group or member.id
-    return [safe(group, 40) if groups[group] > 1 else say("In no group of several")]
+    return [safe(group, 40) if groups[group] > 1 else say("On their own")]
 
 
 PANELS: Final[Mapping[str, Callable[[Member, Mapping[str, int]], list[str]]]] = {

@@ -62,7 +62,7 @@ def queue_update(request: Request, site: SiteOf, person: Reader) -> Response:
     """The same rows as JSON."""
     try:
         data = _queue(site, person, query_of(request.query_params), request.url.query)
-        return JSONResponse(data | site.pulse.words())
+        return JSONResponse(data | site.pulse_words())
     except ConnectionError_:
         return away()
 
@@ -113,7 +113,6 @@ def _queue(site: Site, person: Person, query: QueueQuery, address: str) -> dict[
         "tactics": _facet(counts.by_tactic, {}),
         "members": _facet(counts.by_member, names),
         "checked": clock(now, site.zone, seconds=True),
-        "nav": site.nav_counts(),
         "away": False,
     }
 

@@ -12,7 +12,8 @@ from schemas.errors import printable
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
-_UNBROKEN = re.compile(r"(\S{12})\S{18,}?([:;,.]?)(?!\S)")
+_UNBROKEN = re.compile(r"([!-~]{12})[!-~…]{18,}?([:;,.]?)(?!\S)")
+"""Letters that are no words: Chinese, which needs no spaces, is none of them."""
 NOTHING = "\N{EN DASH}"
 """Stands where there is no number to tell."""
 
@@ -166,6 +167,8 @@ def sentence(message: str) -> str:
 
     >>> sentence("5df729ce8364b76120199134afc96892b357fd2…: The same web shell, 4 events")
     '5df729ce8364…: The same web shell, 4 events'
+    >>> sentence("同一位址於三家以上機構嘗試登入客戶入口網站後又於其中一家機構完成轉帳")[-2:]
+    '轉帳'
     """
     return _UNBROKEN.sub(r"\1…\2", safe(message))
 

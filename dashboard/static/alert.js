@@ -6,6 +6,8 @@
   let told = "";
   poll(() => `/api/alerts/${encodeURIComponent(page.dataset.id)}`, (data) => {
     const grown = data.revision !== page.dataset.revision, worked = String(data.workflow) !== page.dataset.workflow;
+    const others = data.readers.length ? T("{names} reads this too", { names: data.readers.join(T(", ")) }) : "";
+    if ($("#readers").textContent !== others) { $("#readers").textContent = others; say(others); }
     place.hidden = news.hidden = !grown && !worked;
     if (place.hidden) return;
     news.textContent = [grown ? data.news : "", worked ? data.workflow_news : ""].filter(Boolean).join(" · ");

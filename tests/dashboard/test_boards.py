@@ -256,7 +256,7 @@ def test_institutions_stand_under_their_sector_their_group_or_each_of_their_data
         return {title: [line.member.id for line in own] for title, own in panels_of(lines, by).items()}
 
     assert panels("sector")["insurer"] == ["aurora-life"]
-    assert panels("group") == {"aurora": ["aurora-bank", "aurora-life"], "In no group of several": ["kestrel-bank"]}
+    assert panels("group") == {"aurora": ["aurora-bank", "aurora-life"], "On their own": ["kestrel-bank"]}
     assert panels("dataset") == {
         "nginx": ["aurora-bank", "aurora-life"], "sshd": ["aurora-bank"], "No data set declared": ["kestrel-bank"],
     }  # fmt: skip
