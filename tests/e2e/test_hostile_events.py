@@ -11,7 +11,7 @@ import pytest
 
 from connectors.kafka import open_producer
 from schemas.times import now_ms, to_rfc3339
-from tests.e2e.accounts import accounts
+from tests.e2e.accounts import accounts, settled_accounts
 from tests.e2e.conditions import wait_for
 from tests.running_stack import RunningStack
 
@@ -50,7 +50,7 @@ def unbearable() -> Iterator[tuple[str, bytes]]:
 
 
 def test_hostile_events_neither_stall_the_stream_nor_vanish(stack: RunningStack) -> None:
-    before, restarts = accounts(stack), stack.status()["job"].restarts
+    before, restarts = settled_accounts(stack), stack.status()["job"].restarts
     letters = Counter(letter.reason for letter in stack.dead_letters())
     refused = Counter(reason for reason, _ in unbearable())
     lines = [*bearable(), *(line for _, line in unbearable()), event("last", **{"event.action": "single"})]

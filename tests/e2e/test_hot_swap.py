@@ -20,7 +20,7 @@ from deploy.local.configuration import registry_of
 from deploy.local.settings import project_root
 from pipeline.rulepack import build_pack, read_pack
 from schemas.times import now_ms, to_rfc3339
-from tests.e2e.accounts import Accounts, accounts, pack_reports
+from tests.e2e.accounts import Accounts, accounts, pack_reports, settled_accounts
 from tests.e2e.conditions import wait_for
 from tests.running_stack import RunningStack
 
@@ -91,7 +91,7 @@ def larger(stack: RunningStack, tmp_path: Path) -> Path:
 
 
 def test_rules_change_while_events_flow(stack: RunningStack, larger: Path) -> None:
-    before, job, before_failures = accounts(stack), stack.job(), failures(stack)
+    before, job, before_failures = settled_accounts(stack), stack.job(), failures(stack)
     with flowing(stack, "swap") as stream:
         wait_for(lambda: stream.sent > 50)
         not_yet = stream.sent

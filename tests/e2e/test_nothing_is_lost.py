@@ -24,7 +24,7 @@ from pipeline.rulepack import build_pack
 from schemas.alert import Alert
 from schemas.member import MemberRegistry
 from schemas.times import from_rfc3339, now_ms
-from tests.e2e.accounts import Accounts, accounts
+from tests.e2e.accounts import Accounts, accounts, settled_accounts
 from tests.e2e.campaign import Campaign
 from tests.e2e.conditions import wait_for
 from tests.local_centre import Arrival, LocalCentre
@@ -42,7 +42,7 @@ def members(stack: Any) -> tuple[str, ...]:
 
 
 def test_after_every_crash_the_alerts_are_those_of_an_undisturbed_run(stack: Any, members: tuple[str, ...]) -> None:
-    before = accounts(stack)
+    before = settled_accounts(stack)
     calm = Campaign(1, now_ms(), members)
     send(stack, calm)
     stormy = Campaign(2, now_ms(), members)
@@ -61,7 +61,7 @@ def test_after_every_crash_the_alerts_are_those_of_an_undisturbed_run(stack: Any
 
 def test_workers_killed_at_random_leave_no_alert_behind_and_lose_none(stack: Any, members: tuple[str, ...]) -> None:
     seed = random.randrange(1 << 32)
-    draw, before = random.Random(seed), accounts(stack)
+    draw, before = random.Random(seed), settled_accounts(stack)
     plan = sorted(
         ((draw.uniform(1, 28), draw.choice((crash_taskmanager, crash_python))) for _ in range(4)), key=itemgetter(0)
     )

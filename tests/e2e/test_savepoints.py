@@ -9,7 +9,7 @@ import pytest
 
 from schemas.alert import Alert
 from schemas.times import now_ms
-from tests.e2e.accounts import accounts
+from tests.e2e.accounts import settled_accounts
 from tests.e2e.campaign import Campaign
 from tests.e2e.conditions import wait_for
 from tests.e2e.recorded_job import RECORDED, recorded_job, unpacked
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 
 def test_more_and_fewer_workers_go_on_from_a_savepoint_with_the_same_alerts(stack: RunningStack) -> None:
-    before = accounts(stack)
+    before = settled_accounts(stack)
     campaign = Campaign(5, now_ms(), stack.members)
     with disturbances((10, lambda: stack.rescale(2)), (15, lambda: stack.rescale(1))):
         send(stack, campaign)
