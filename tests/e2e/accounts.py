@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 
 from kafka import TopicPartition
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 from connectors.kafka import open_consumer
 from deploy.local.kafka_access import ADMIN
 from schemas.health import PackReport, PartitionAccount, health_from_json
+from tests.e2e.conditions import wait_for
 from tests.running_stack import RunningStack
 
 Accounts = dict[tuple[str, int], PartitionAccount]
@@ -30,14 +30,14 @@ def accounts(stack: RunningStack) -> Accounts:
 def settled_accounts(stack: RunningStack) -> Accounts:
     """The accounts once they tell of all that was sent until now: they come some seconds after the dead letters."""
     sent = ends_of_events(stack)
-    deadline = time.monotonic() + 180
-    while True:
-        told = accounts(stack)
-        behind = {key: end for key, end in sent.items() if end and (key not in told or told[key].next_offset < end)}
-        if not behind:
-            return told
-        assert time.monotonic() < deadline, f"no account of {behind}: {told!r}"
-        time.sleep(1)
+    told: Accounts = {}
+
+    def behind() -> dict[tuple[str, int], int]:
+        told.update(accounts(stack))
+        return {key: end for key, end in sent.items() if end and (key not in told or told[key].next_offset < end)}
+
+    wait_for(lambda: not behind(), behind)
+    return told
 
 
 def ends_of_events(stack: RunningStack) -> dict[tuple[str, int], int]:
