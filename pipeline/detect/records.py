@@ -32,7 +32,6 @@ GZIP_MAGIC: Final = b"\x1f\x8b"
 EVTX_MAGIC: Final = b"ElfFile\0"
 EVTX_HEADER_BYTES: Final = 4096
 EVTX_CHUNK_BYTES: Final = 65_536
-_TOO_LONG: Final = None, f"longer than {MAX_LINE_BYTES} bytes"
 _AFTER_VALUE: Final = "unexpected content after document"
 _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 
@@ -190,7 +189,7 @@ def _line_pieces(first: bytes, stream: io.BufferedReader[Any] | io.BytesIO) -> I
             rest = b""
         rest += tail
         if len(rest) >= MAX_LINE_BYTES:
-            yield _TOO_LONG
+            yield _too_long()
             rest, too_long = b"", True
     yield from _whole_lines(rest)
 
@@ -201,7 +200,11 @@ def _whole_lines(text: bytes) -> Iterator[Piece]:
         yield lines
     else:
         for line in lines:
-            yield [line] if len(line) < MAX_LINE_BYTES else _TOO_LONG
+            yield [line] if len(line) < MAX_LINE_BYTES else _too_long()
+
+
+def _too_long() -> tuple[None, str]:
+    return None, f"longer than {MAX_LINE_BYTES} bytes"
 
 
 def read_line(line: bytes) -> Iterable[Found]:
