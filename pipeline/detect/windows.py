@@ -286,7 +286,7 @@ def _add_sigma_names(fields: Fields) -> None:
             _rename(fields, _PROCESS_CREATED)
         return
     channel = fields.get("Channel")
-    if fields["EventID"] in (104, "104") and isinstance(channel, tuple) and channel[0] == "System":
+    if fields["EventID"] in (104, "104") and isinstance(channel, tuple) and str(channel[0]).casefold() == "system":
         # A log was cleared: its rules mean that one by Channel, and exclude some. The log source is that of System.
         derive_logsource(fields)
         fields["Channel"] = channel[1:]
