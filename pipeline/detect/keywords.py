@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 from ahocorasick_rs import BytesAhoCorasick, MatchKind
@@ -32,10 +32,21 @@ FOLDED_TO_ASCII: Final = "ßİŉſǰẖẗẘẙẚẞ\u212aﬀﬁﬂﬃﬄﬅ�
 """Every other character with an ASCII letter in its folded case."""
 _FOLDED: Final = sorted({char.encode()[:2] for char in FOLDED_TO_ASCII})
 _ESCAPES: Final = [rb"\u%x" % digit for digit in range(16)]
-_TRUTHS: Final = [before + truth for truth in (b"true", b"false") for before in (b'":', b'": ', b"  ", b" :", b" : ")]
-"""How a boolean stands in JSON with spaces about it, however many."""
+_BEFORE_VALUE: Final = (b'":', b'": ', b"  ", b" :", b" : ")
+"""What stands before a value in JSON with spaces about the colon, however many; a value of an object."""
+_TRUTHS: Final = [before + truth for truth in (b"true", b"false") for before in _BEFORE_VALUE]
+_NESTED: Final = [before + bracket for bracket in (b"{", b"[") for before in _BEFORE_VALUE]
 
 Search = Callable[[bytes], list[tuple[int, int, int]]]
+
+
+class Apart(NamedTuple):
+    """Positions of lines that are not like most."""
+
+    near: frozenset[int]
+    """With a boolean, or a keyword."""
+    nested: frozenset[int]
+    """With an object or an array in them."""
 
 
 class KeywordGate:
@@ -84,7 +95,8 @@ class TextGate:
     def __init__(self) -> None:
         self._literals: set[str] = set()
         self._waiting: list[KeywordGate] = []
-        self._find = _search_for([*_ESCAPES, *_TRUTHS])
+        self._find_near = _search_for([*_TRUTHS, *_ESCAPES])
+        self._find = _search_for([*_NESTED, *_TRUTHS, *_ESCAPES])
         self._find_folded = _search_for(_FOLDED)
 
     def cover(self, gate: KeywordGate) -> None:
@@ -94,28 +106,35 @@ class TextGate:
             self._literals |= gate.literals
 
     def near(self, text: bytes) -> bool:
-        """Whether there may be one in a text."""
-        return bool(self.lines_near((text,), text))
+        """Whether a boolean or a keyword may be in a text."""
+        return bool(self.lines_apart((text,)).near)
 
-    def lines_near(self, lines: Sequence[bytes], text: bytes) -> frozenset[int]:
-        """Positions of the lines that may hold one; `text` is all of them joined."""
+    def lines_apart(self, lines: Sequence[bytes]) -> Apart:
+        """The lines that may hold something of the kind."""
         if self._waiting:
             self._search_for_more()
+        text = b"\n".join(lines)
         hits = self._find(text.lower())
-        if not text.isascii():
-            hits += self._find_folded(text)
-        found: set[int] = set()
-        if hits:
+        near: set[int] = set()
+        nested: set[int] = set()
+        if hits or not text.isascii():
             ends = list(accumulate(len(line) + 1 for line in lines))
-            found.update(bisect_right(ends, begin) for _, begin, _ in hits)
-        if b"\t" in text or b"\r" in text:  # beside a boolean it would hide it
-            found.update(number for number, line in enumerate(lines) if b"\t" in line or b"\r" in line[:-1])
-        return frozenset(found)
+            for pattern, begin, _ in hits:
+                (nested if pattern < len(_NESTED) else near).add(bisect_right(ends, begin))
+            # Where an object seems to begin, a keyword may begin too: the search told but one of them.
+            near.update(number for number in nested if self._find_near(lines[number].lower()))
+            near.update(bisect_right(ends, begin) for _, begin, _ in self._find_folded(text))
+        if b"\t" in text or b"\r" in text:  # such space beside a value would hide it
+            odd = {number for number, line in enumerate(lines) if b"\t" in line or b"\r" in line[:-1]}
+            near |= odd
+            nested |= odd
+        return Apart(frozenset(near), frozenset(nested))
 
     def _search_for_more(self) -> None:
         found = [orjson.dumps(literal)[1:-1] for literal in self._literals]
         slashes = [rb"\/"] if any(b"/" in literal for literal in found) else []
-        self._find = _search_for([*found, *slashes, *_ESCAPES, *_TRUTHS])
+        wanted = [*_TRUTHS, *_ESCAPES, *found, *slashes]
+        self._find_near, self._find = _search_for(wanted), _search_for([*_NESTED, *wanted])
         for gate in self._waiting:
             gate.searched = True
         self._waiting.clear()

@@ -161,7 +161,11 @@ class Node(dict[tuple[int, ...], Verdict]):
 
     def verdict(self, fields: Fields) -> Verdict:
         """What the event's fields decide."""
-        return self[tuple(map(getitem, self.memos, told_apart(self.values_of(fields))))]
+        return self.verdict_of(told_apart(self.values_of(fields)))
+
+    def verdict_of(self, values: Sequence[Any]) -> Verdict:
+        """What the values of the node's fields decide; booleans have been told apart."""
+        return self[tuple(map(getitem, self.memos, values))]
 
     def __missing__(self, key: tuple[int, ...]) -> Verdict:
         sets = self._source.memory.sets

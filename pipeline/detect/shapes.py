@@ -9,10 +9,9 @@ and, for each log source, which node the event is put to and where the values li
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
-from pipeline.detect.keywords import KeywordGate
-from pipeline.detect.memos import Memo, Memory, Truth, is_key
+from pipeline.detect.memos import Memory, Truth, is_key
 from pipeline.detect.nodes import Getter, Node, getter
 from pipeline.detect.routes import Route
 from schemas.event import Fields
@@ -22,31 +21,38 @@ Names = tuple[str, ...]
 Renamed = Mapping[str, str]
 """Field -> the name under which the record has its value."""
 Rename = Callable[[Names, Fields], Renamed | None]
-"""From a record's names, and those of its values that may matter, to its fields; None if others are needed too."""
+"""From a record's names, and those of its values that may matter, to its fields; None if other values matter too."""
 
 _SHAPE_BYTES: Final = 300
 _PER_NAME_BYTES: Final = 100
 
 
-class Way(NamedTuple):
-    """How events of one shape and log source are matched."""
+class Way:
+    """How events of one shape and log source are matched.
 
-    node: Node
-    values_of: Getter
-    """From a record to the values the node asks about."""
-    memos: list[Memo]
-    """The node's."""
-    gate: KeywordGate
-    """The log source's."""
-    route: Route
-    names: Sequence[str]
-    """Of the event's fields."""
-    above: Getter | None
-    """Values that are more fields if they are objects; None if there are none."""
+    Args:
+        route: the log source.
+        fields: the events' fields.
+        above: values that are more fields if they are objects; None if there are none.
+    """
+
+    __slots__ = ("_loud", "_route", "above", "fields", "gate", "memos", "node", "values_of")
+
+    def __init__(self, route: Route, fields: Renamed, above: Getter | None) -> None:
+        self.node = route.node(fields.keys(), quiet=True)
+        self.memos = self.node.memos
+        self.values_of = getter([fields[name] for name in self.node.fields])
+        self.gate = route.gate
+        self.fields = fields
+        self.above = above
+        self._route = route
+        self._loud: Node | None = None
 
     def loud(self) -> Node:
         """The node for events that may hold keywords."""
-        return self.route.node(self.names, quiet=False)
+        if self._loud is None:
+            self._loud = self._route.node(self.fields.keys(), quiet=False)
+        return self._loud
 
 
 class LogSources(Protocol):
@@ -89,7 +95,7 @@ class Shapes(dict[Names, "Shape"]):
 
 
 class Shape(dict[Any, Way | None]):
-    """From what tells a log source (`told_apart`) to the way it goes; None: it has to be read for itself."""
+    """From the values that tell a record's log source to the way it goes; None: it has to be read for itself."""
 
     __slots__ = ("_above", "_names", "_rename", "_sources", "_stating", "stated")
 
@@ -110,7 +116,7 @@ class Shape(dict[Any, Way | None]):
     def __missing__(self, stated: tuple[Any, ...]) -> Way | None:
         plain = [value.value if isinstance(value, Truth) else value for value in stated]
         way = self._way(dict(zip(self._stating, plain, strict=True)))
-        self._sources.memory.spend(_SHAPE_BYTES + (_PER_NAME_BYTES * len(way.names) if way else 0))
+        self._sources.memory.spend(_SHAPE_BYTES + (_PER_NAME_BYTES * len(way.fields) if way else 0))
         if all(map(is_key, stated)):
             self[stated] = way
         return way
@@ -122,10 +128,7 @@ class Shape(dict[Any, Way | None]):
         telling = deciding_fields(fields)
         if not stated.keys() >= {fields[name] for name in telling}:
             return None
-        route = self._sources.route({name: stated[fields[name]] for name in telling})
-        node = route.node(fields.keys(), quiet=True)
-        values_of = getter([fields[name] for name in node.fields])
-        return Way(node, values_of, node.memos, route.gate, route, tuple(fields), self._above)
+        return Way(self._sources.route({name: stated[fields[name]] for name in telling}), fields, self._above)
 
 
 def as_they_are(names: Names, _: Fields) -> Renamed:

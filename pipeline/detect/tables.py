@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from pipeline.detect.formula import Atom, Atoms, TrueAtoms
@@ -31,7 +31,7 @@ class Tables:
         self.leaves: Sequence[Leaf] = atoms.leaves
         self.scans = {field: Scan(group) for field, group in groups.items() if isinstance(field, str)}
         self._weights = [_weight(leaf) for leaf in atoms.leaves]
-        self._shaped = {field for field, scan in self.scans.items() if scan.absent or scan.present}
+        self._shaped = frozenset(field for field, scan in self.scans.items() if scan.absent or scan.present)
 
     def weigh(self, atom: Atom) -> float:
         """How often an atom is likely to be true: lower is rarer."""
@@ -40,7 +40,7 @@ class Tables:
     def objects(self, absent: Collection[str], names: Collection[str]) -> frozenset[str]:
         """Those of the absent fields that are objects: one of the names lies below them."""
         asked = self._shaped.intersection(absent)
-        return frozenset(field for field in asked if any(name.startswith(field + ".") for name in names))
+        return asked.intersection(above for name in names for above in names_above(name))
 
     def absent(self, fields: Collection[str], objects: Collection[str]) -> TrueAtoms:
         """What is true because fields are not there, or are objects."""
@@ -51,8 +51,16 @@ class Tables:
         return frozenset(true)
 
 
+def names_above(name: str) -> Iterable[str]:
+    """`a` and `a.b` for `a.b.c`."""
+    place = name.find(".")
+    while place >= 0:
+        yield name[:place]
+        place = name.find(".", place + 1)
+
+
 def _weight(leaf: Leaf) -> float:
-    """Guessed: few values satisfy an equality, more a suffix, most a number such as an event id."""
+    """A guess: few values satisfy an equality, more a suffix, most a number such as an event id."""
     if leaf.field is None or isinstance(leaf, SameAs):
         return _LATE_WEIGHT
     match leaf:
