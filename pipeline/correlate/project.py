@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import lru_cache
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 from pipeline.correlate.correlation import NUMERIC, Correlation
 from pipeline.correlate.identity import stable_number
@@ -17,6 +17,7 @@ REMEMBERED: Final = 1 << 16
 """Hashes of groups and values that a worker remembers."""
 
 Reason = Literal["missing_group_key", "excess_values", "not_a_number", "negative_value", "bad_weight", "late_for_rule"]
+REASONS: Final = get_args(Reason)
 Values = tuple[int | None, ...]
 
 

@@ -89,6 +89,8 @@ class Shard:
         limits = limits or Limits()
         groups, referrals = registry.groups(), referrals_among(correlations)
         self.counters = Counters()
+        self.ended_groups = 0
+        """Groups that nothing can come for any more, and that were forgotten."""
         self._watches = {
             name: Watch(correlation, groups, limits.thin_above, referrals.get(name, ()))
             for name, correlation in correlations.items()
@@ -122,6 +124,11 @@ class Shard:
         self._catch_up(known.fingerprints)
         if summary is None or known.fingerprints != self._fingerprints:
             self.save()
+
+    @property
+    def groups(self) -> int:
+        """Groups held, in memory and in the store."""
+        return self._living.held
 
     def feed(self, hits: Sequence[GroupHit], created: int | None = None) -> list[Alert]:
         """Take hits in, in any order, repeats included; what is worth saying at once.
@@ -309,6 +316,7 @@ class Shard:
                 alerts += self._done(living.group, step, waiting, created)
             if living.group.empty:
                 self._living.remove(place)
+                self.ended_groups += 1
             else:
                 self._arm(place, living, own_line)
         return alerts
