@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ GROUPS = int(os.environ.get("JSOC_BENCH_GROUPS", "1000000"))
 FEW = 10_000
 ADDRESSES = 32
 """The most that a field's array is counted for."""
+PER_RECORD = 10
 CHECKPOINTS = 10
 console = Console(stderr=True)
 
@@ -42,10 +44,12 @@ def probes(first: int, groups: int) -> Iterator[bytes]:
         groups: a multiple of 32 times the number of members.
     """
     own = groups // len(MEMBERS)
-    number = 0
-    while True:
-        member, place = number % len(MEMBERS), number // len(MEMBERS) * ADDRESSES % own
-        begin = first + member * own + place
+    told = [0] * len(MEMBERS)
+    for number in count():
+        # Records go round the members: all lines of one must be about the same member's addresses.
+        member = number // PER_RECORD % len(MEMBERS)
+        begin = first + member * own + told[member] % own
+        told[member] += ADDRESSES
         yield orjson.dumps(
             {
                 "@timestamp": to_rfc3339(now_ms()),
@@ -59,7 +63,6 @@ def probes(first: int, groups: int) -> Iterator[bytes]:
                 ],
             }
         )
-        number += 1
 
 
 def checkpoints(settings: StackSettings, number: int) -> list[dict[str, Any]]:
@@ -107,12 +110,12 @@ def main() -> None:
 
     with bench_stack() as (settings, _):
         add("checkpoints, empty", told(checkpoints(settings, CHECKPOINTS)))
-        figures = work_off(settings, probes(0, FEW // 128 * 128), 1_600_000 // ADDRESSES, 10)
+        figures = work_off(settings, probes(0, FEW // 128 * 128), 1_600_000 // ADDRESSES, PER_RECORD)
         add(f"hits in {FEW:,} groups", per_hit(figures))
         add(f"checkpoints, {FEW:,} groups", told(checkpoints(settings, CHECKPOINTS)))
         before = resident(settings)
         groups = GROUPS // 128 * 128
-        figures = work_off(settings, probes(1 << 16, groups), groups // ADDRESSES, 10)
+        figures = work_off(settings, probes(1 << 16, groups), groups // ADDRESSES, PER_RECORD)
         add(f"each hit the first of its group, {groups:,} of them", per_hit(figures))
         found = checkpoints(settings, CHECKPOINTS)
         add(f"checkpoints, {groups:,} groups", told(found))
