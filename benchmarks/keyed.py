@@ -31,7 +31,6 @@ GROUPS = int(os.environ.get("JSOC_BENCH_GROUPS", "1000000"))
 FEW = 10_000
 ADDRESSES = 32
 """The most that a field's array is counted for."""
-PER_RECORD = 10
 CHECKPOINTS = 10
 console = Console(stderr=True)
 
@@ -44,12 +43,10 @@ def probes(first: int, groups: int) -> Iterator[bytes]:
         groups: a multiple of 32 times the number of members.
     """
     own = groups // len(MEMBERS)
-    told = [0] * len(MEMBERS)
     for number in count():
-        # Records go round the members: all lines of one must be about the same member's addresses.
-        member = number // PER_RECORD % len(MEMBERS)
-        begin = first + member * own + told[member] % own
-        told[member] += ADDRESSES
+        # One event in a record: records go round the members as these addresses do.
+        member, place = number % len(MEMBERS), number // len(MEMBERS) * ADDRESSES % own
+        begin = first + member * own + place
         yield orjson.dumps(
             {
                 "@timestamp": to_rfc3339(now_ms()),
@@ -110,12 +107,12 @@ def main() -> None:
 
     with bench_stack() as (settings, _):
         add("checkpoints, empty", told(checkpoints(settings, CHECKPOINTS)))
-        figures = work_off(settings, probes(0, FEW // 128 * 128), 1_600_000 // ADDRESSES, PER_RECORD)
+        figures = work_off(settings, probes(0, FEW // 128 * 128), 1_600_000 // ADDRESSES, per_record=1)
         add(f"hits in {FEW:,} groups", per_hit(figures))
         add(f"checkpoints, {FEW:,} groups", told(checkpoints(settings, CHECKPOINTS)))
         before = resident(settings)
         groups = GROUPS // 128 * 128
-        figures = work_off(settings, probes(1 << 16, groups), groups // ADDRESSES, PER_RECORD)
+        figures = work_off(settings, probes(1 << 16, groups), groups // ADDRESSES, per_record=1)
         add(f"each hit the first of its group, {groups:,} of them", per_hit(figures))
         found = checkpoints(settings, CHECKPOINTS)
         add(f"checkpoints, {groups:,} groups", told(found))
