@@ -56,9 +56,21 @@ def metrics(stack: RunningStack) -> dict[str, int]:
     return {one["id"].rpartition(".")[2]: int(one["sum"]) for one in found}
 
 
+def fresh_metrics(stack: RunningStack) -> dict[str, int]:
+    """The metrics as of now or later: Flink shows older ones until it has asked its workers again."""
+    shown, found = metrics(stack).get("ticks", 0), dict[str, int]()
+
+    def asked_again() -> bool:
+        found.update(metrics(stack))
+        return found.get("ticks", 0) > shown
+
+    wait_for(asked_again)
+    return found
+
+
 def test_what_is_left_out_thinned_and_forgotten_raises_a_metric_each(stack: RunningStack) -> None:
     settled_accounts(stack)
-    before = metrics(stack)
+    before = fresh_metrics(stack)
     producer = open_producer(stack.kafka(MEMBER))
     for each in lines():
         producer.send(f"events.{MEMBER}", value=each)
