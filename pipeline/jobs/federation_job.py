@@ -244,8 +244,6 @@ def _configuration(settings: JobSettings) -> Configuration:
         "pipeline.max-parallelism": str(MAX_PARALLELISM),
         "table.local-time-zone": "UTC",
         "table.exec.uid.generation": "ALWAYS",
-        # A Python process for each of the two stages, not one whose lock they would share.
-        "python.fn-execution.memory.managed": "false",
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
         # A bundle's results wait in the heap until it is done: it is one Arrow batch, and no larger.
