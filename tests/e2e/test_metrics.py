@@ -81,6 +81,6 @@ def test_what_is_left_out_thinned_and_forgotten_raises_a_metric_each(stack: Runn
 
     exact = {"dead": 1, "missing_group_key": 1, "excess_values": 8, "evaluated": FLOOD + 3, "late_after_settle": 0}
     wait_for(lambda: exact.items() <= risen().items(), risen, 60)
-    # 32 addresses and the flooded one stay until the lateness is over; the one that knocked is over when its five seconds have settled.
+    # 32 addresses and the flooded one stay until the lateness is over; the one that knocked, for its own five seconds.
     wait_for(lambda: risen()["thinned_hits"] > 0 and metrics(stack)["groups"] >= 33, risen, 60)
     wait_for(lambda: risen()["ended_groups"] > 0, risen, 60)
