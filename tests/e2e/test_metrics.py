@@ -10,6 +10,7 @@ import pytest
 
 from connectors.kafka import open_producer
 from deploy.local.flink_rest import ask_flink
+from pipeline.correlate.thinning import THIN_ABOVE
 from schemas.times import now_ms, to_rfc3339
 from tests.e2e.accounts import settled_accounts
 from tests.e2e.conditions import wait_for
@@ -18,8 +19,8 @@ from tests.running_stack import RunningStack
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 MEMBER = "kestrel-bank"
-FLOOD = 1_500
-"""Hits of one group: beyond 1,024 it is thinned."""
+FLOOD = THIN_ABOVE + 100
+"""Hits of one group."""
 
 
 def line(action: str, name: str, **fields: Any) -> bytes:
