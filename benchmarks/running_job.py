@@ -63,7 +63,7 @@ def work_off(settings: StackSettings, lines: Iterator[bytes], events: int, per_r
         if done >= events:
             break
     whole = events / (samples[-1].moment - begun)
-    steady = [sample for sample in samples if 0.05 * events <= sample.done <= 0.95 * events]
+    steady = [sample for sample in samples if 0.5 * events <= sample.done <= 0.95 * events]
     if len(steady) < 2:
         return Figures(whole, 0.0, {})
     first, last = steady[0], steady[-1]
