@@ -60,6 +60,8 @@ class Watch:
         # Nothing depends on when old hits go: several at a time cost less.
         self.slack = 1 + correlation.timespan // EVICTION_PARTS
         self.refresh = REFRESH
+        self.tells_open = True
+        """Whether alerts are told while they grow, and not only when they have settled."""
         self.waiting = Waiting(correlation, groups)
         self.alerts = correlation.alerts
         self.referrals = referrals
@@ -297,6 +299,8 @@ class Group:
 
     def _worth_saying(self, episode: Episode, earliest: int) -> bool:
         """New, under another id, at another member, or twice as large: all else waits for the next refresh."""
+        if not self.watch.tells_open:
+            return False
         said = episode.published
         if said is None or episode.overtaken or said.start != episode.start:
             return True
@@ -310,6 +314,8 @@ class Group:
         return any(not said.members.issuperset(hit.members) for hit in self.columns.hits[first:end])
 
     def _grown(self, episode: Episode) -> bool:
+        if not self.watch.tells_open:
+            return False
         said = episode.published
         return said is None or said.count != self._count(episode) or said.last != episode.last
 

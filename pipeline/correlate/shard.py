@@ -70,6 +70,7 @@ class Shard:
         pack_version: named in the alerts.
         limits: what bounds it.
         lateness: ms that the settle line stays behind the clock; a rule with a shorter `settle_after` is ahead of it.
+        settled_only: whether alerts are told when they have settled and not before; these are the same either way.
 
     Raises:
         ConfigError: the state was written in another format.
@@ -84,6 +85,7 @@ class Shard:
         pack_version: str = "",
         limits: Limits | None = None,
         lateness: int = 0,
+        settled_only: bool = False,
     ) -> None:
         limits = limits or Limits()
         groups, referrals = registry.groups(), referrals_among(correlations)
@@ -92,6 +94,8 @@ class Shard:
             name: Watch(correlation, groups, limits.thin_above, referrals.get(name, ()))
             for name, correlation in correlations.items()
         }
+        for watch in self._watches.values():
+            watch.tells_open = not settled_only
         self._lateness = lateness
         self._fingerprints = {name: correlation.fingerprint for name, correlation in correlations.items()}
         self._ranks = _ranks(correlations)
@@ -204,12 +208,8 @@ class Shard:
             if hit.time < line or (ahead and hit.time < line + ahead.get(one.correlation, 0)):
                 self.counters.late_after_settle += 1
                 continue
-            place = one.correlation, one.group
-            found = places.get(place)
-            if found is not None:
-                found.append(hit)
-            elif one.correlation in watches:
-                places[place] = [hit]
+            if one.correlation in watches:
+                places.setdefault((one.correlation, one.group), []).append(hit)
             else:
                 self.counters.unknown_correlation += 1
         waiting = self._by_rank(places)
