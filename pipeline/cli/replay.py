@@ -17,11 +17,12 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipeline.cli.replay_records import Source, disorder_of, read_merged, registry_of, source_of
-from pipeline.cli.rule_loading import rule_progress, tell_problem
+from pipeline.cli.rule_loading import rule_progress, save_cache, tell_problem
 from pipeline.correlate.timespan import parse_timespan
 from pipeline.jobs.active_pack import settle_memory
 from pipeline.jobs.local_job import LocalJob, patient
 from pipeline.jobs.message import Passing
+from pipeline.rule_cache import RuleCache, user_cache
 from pipeline.rulepack import RulePack, build_pack, is_pack, read_pack
 from schemas.dead_letter import DeadLetter
 from schemas.errors import ConfigError, RuleError, printable
@@ -127,15 +128,18 @@ def _load(
         pack = read_pack(packs[0])
         registry = registry if members else pack.registry()
     else:
+        cache = RuleCache(user_cache())
         with rule_progress() as progress:
             pack = build_pack(
                 paths,
                 registry,
                 skip_unsupported=skip_unsupported,
+                cache=cache,
                 on_progress=progress,
                 on_problem=tell_problem,
                 on_too_few=tell_problem if skip_unsupported else None,
             )
+        save_cache(cache)
     if not registry.members:
         registry = registry_of(sources)
     for source in sources:

@@ -3,69 +3,26 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from pipeline.correlate.clock import NEVER
 from pipeline.correlate.columns import Columns, Fresh
 from pipeline.correlate.content import Content
-from pipeline.correlate.correlation import NUMERIC, Correlation
+from pipeline.correlate.correlation import NUMERIC
 from pipeline.correlate.eager import EagerSweep, build_eager
 from pipeline.correlate.episode import Episode, Published, Superseded, merge_instants
-from pipeline.correlate.instants import Census, Instant, Referral
+from pipeline.correlate.instants import Census, Instant
 from pipeline.correlate.settling import SettlingSweep
 from pipeline.correlate.tally import Tally
-from pipeline.correlate.thinning import THIN_ABOVE, Thinning
-from pipeline.correlate.waiting import Waiting
+from pipeline.correlate.watch import Watch
 from schemas.alert import SETTLED_REVISION, SUPERSEDED_REVISION, State
 from schemas.hit import Hit
 
 MAX_REWRITTEN: Final = 16
 """Superseded ids of one episode whose tombstones are rewritten when it settles; older ones stay links of a chain."""
 
-
 _NEVER_DUE: Final = 1 << 62
-REFRESH: Final = 5_000
-"""Milliseconds of the settle line between revisions that tell of nothing but more: a flood is one growing alert."""
-EVICTION_PARTS: Final = 4
-"""Old hits stay for up to this part of the timespan longer than they matter."""
-
-
-class Watch:
-    """A correlation together with what it needs to be evaluated; one for all of its groups.
-
-    Args:
-        correlation: the rule.
-        groups: member -> corporate group.
-        thin_above: hits that a group may hold before it is thinned.
-        referrals: the places where other correlations refer to it.
-    """
-
-    def __init__(
-        self,
-        correlation: Correlation,
-        groups: Mapping[str, str],
-        thin_above: int = THIN_ABOVE,
-        referrals: Sequence[Referral] = (),
-    ) -> None:
-        self.correlation = correlation
-        self.groups = groups
-        self.eager = correlation.eager
-        self.timespan = correlation.timespan
-        self.gap = correlation.suppress
-        self.ahead = 0
-        """Milliseconds by which its settle line is ahead of the shard's; the shard sets this and the next."""
-        self.settled = NEVER
-        """Its settle line."""
-        # Nothing depends on when old hits go: several at a time cost less.
-        self.slack = 1 + correlation.timespan // EVICTION_PARTS
-        self.refresh = REFRESH
-        self.tells_open = True
-        """Whether alerts are told while they grow, and not only when they have settled."""
-        self.waiting = Waiting(correlation, groups)
-        self.alerts = correlation.alerts
-        self.referrals = referrals
-        self.thinning = Thinning(correlation, groups, thin_above, referred=bool(referrals))
 
 
 class Revision(NamedTuple):

@@ -15,12 +15,13 @@ import msgspec
 
 from pipeline.correlate.alert import AlertWriter
 from pipeline.correlate.correlation import Correlation
-from pipeline.correlate.group import NOTHING, Group, Revision, Step, Watch
+from pipeline.correlate.group import NOTHING, Group, Revision, Step
 from pipeline.correlate.instants import referrals_among
 from pipeline.correlate.living import BUDGET, LIVE, Living, LivingGroups, Place
 from pipeline.correlate.store import ShardStore, Store, Summary
 from pipeline.correlate.thinning import THIN_ABOVE
 from pipeline.correlate.timetable import Timetable
+from pipeline.correlate.watch import Watch
 from schemas.alert import Alert
 from schemas.hit import GroupHit, Hit
 from schemas.member import MemberRegistry
