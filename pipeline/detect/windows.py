@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from pipeline.detect.envelopes import json_object
 from schemas.event import MAX_DEPTH, MAX_ELEMENTS, Fields, Refused, Scalar, flatten
+from schemas.logsource import derive_logsource
 
 # Security 4688 is the other witness of a process start; Sigma's rules know it by Sysmon's names.
 _PROCESS_CREATED: Final = {
@@ -244,6 +245,11 @@ def _add_sigma_names(fields: Fields) -> None:
         if "Image" not in fields:
             _rename(fields, _PROCESS_CREATED)
         return
+    channel = fields.get("Channel")
+    if fields["EventID"] in (104, "104") and isinstance(channel, tuple) and channel[0] == "System":
+        # A log was cleared: its rules mean that one by Channel, and exclude some. The log source is that of System.
+        derive_logsource(fields)
+        fields["Channel"] = channel[1:]
     if "Threat Name" in fields:
         fields.update((name.replace(" ", ""), value) for name, value in list(fields.items()) if " " in name)
     if "ThreatName" in fields:
