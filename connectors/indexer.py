@@ -30,6 +30,7 @@ log = structlog.get_logger()
 Opened = TypeVar("Opened")
 
 ALERTS_TOPIC: Final = "alerts"
+INDEXER_GROUP: Final = "indexer"
 DEAD_LETTERS_TOPIC: Final = "dead-letters"
 MAX_LETTER_BYTES: Final = 8 * 1024 * 1024
 """A letter holds its record in base64, a third larger than what the broker took."""
@@ -44,7 +45,7 @@ class IndexerSettings(BaseModel):
 
     kafka: KafkaConnection
     elasticsearch: ElasticsearchConnection
-    group: str = "indexer"
+    group: str = INDEXER_GROUP
     member_indices: bool = Field(
         default=False, description="also keep each member's part of alerts in an index of its own, alerts-member.<id>.*"
     )

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from schemas.errors import ConfigError
 
 Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def _nobody_listens(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")):
+        raise ValueError("not an https address (http is for this machine alone)")
+    return url
+
+
+GuardedUrl = Annotated[str, AfterValidator(_nobody_listens)]
+"""Where secrets are sent to."""
 
 
 class KafkaConnection(BaseModel):
@@ -57,6 +69,16 @@ class ElasticsearchConnection(BaseModel):
     url: str
     username: str
     password_file: Path
+    ca_file: Path | None = None
+
+
+class DashboardConnection(BaseModel):
+    """One user of the dashboard's REST interface."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: GuardedUrl = Field(description="its address, without a path")
+    token_file: Path = Field(description="what `jsoc user token` printed, and nothing else; mode 0600")
     ca_file: Path | None = None
 
 

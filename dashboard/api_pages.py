@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 
 from dashboard.answers import away
 from dashboard.queue_query import fits, query_of, with_workflow
@@ -20,6 +21,28 @@ _ABOUT = (
     "Everything the screens can do. Send `Authorization: Bearer <token>`; `jsoc user token` makes one. A token has the "
     "rights of its user. Times are RFC 3339 in UTC. A change says which revision it follows; 409 tells who was first."
 )
+_REFUSALS: Final = {
+    "400": {"description": "The body is no text"},
+    "401": {"description": "No token, or one that is unknown, withdrawn or expired"},
+    "403": {"description": "The role of the token's user does not allow it"},
+}
+
+
+class Filters(BaseModel):
+    """As the queue's addresses have them; a value it does not know is left out."""
+
+    status: list[str] = Field(default=[], description="open, acknowledged, closed; default: the first two")
+    state: list[str] = Field(default=[], description="open, settled, superseded; default: the first two")
+    level: list[str] = Field(default=[], description="critical, high, medium, low, informational")
+    rule: list[str] = Field(default=[], description="uuids")
+    member: list[str] = Field(default=[], description="ids of institutions, any of which was hit")
+    tactic: list[str] = []
+    tag: str = ""
+    assignee: str = Field(default="", description="`me`, or anybody")
+    q: str = Field(default="", description="words, or the beginning of a key")
+    since: str = Field(default="", description="1h, 24h, 7d, 30d")
+    order: str = Field(default="", description="newest, level")
+    show: int = Field(default=100, description="at most 1000")
 
 
 @router.get("/api/v1/alerts", tags=["triage"], responses={503: {}})
@@ -27,16 +50,9 @@ def list_alerts(
     request: Request,
     site: SiteOf,
     person: Reader,
-    q: str = "",  # noqa: ARG001 - read from the address by `query_of`; here for the description
-    since: str = "",  # noqa: ARG001
-    show: int = 100,  # noqa: ARG001
+    filters: Annotated[Filters, Query()],  # noqa: ARG001 - read from the address by `query_of`; here for the description
 ) -> Response:
-    """Alerts and their workflow, newest first.
-
-    Filters, each repeatable: `status` (open, acknowledged, closed), `level`, `state`, `rule` (uuid), `member`,
-    `tactic`; `assignee=me`, `tag`, `q` (words, or the beginning of a key), `since` (1h, 24h, 7d, 30d),
-    `order` (newest, level), `show` (at most 1000).
-    """
+    """Alerts and their workflow, newest first. Filters in lists can be repeated."""
     query = query_of(request.query_params)
     try:
         found = site.index.find(with_workflow(query, site.desk, person.name))
@@ -77,6 +93,9 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
     whole = app.openapi()
     bearer = {"type": "http", "scheme": "bearer", "description": "made with `jsoc user token`"}
     paths = {path: methods for path, methods in whole["paths"].items() if path.startswith(PREFIX)}
+    for methods in paths.values():
+        for operation in methods.values():
+            operation["responses"] |= _REFUSALS
     components = whole.get("components", {}) | {"securitySchemes": {"token": bearer}}
     info = {"title": "Joint SOC", "version": "1", "description": _ABOUT}
     described = {"openapi": whole["openapi"], "info": info, "paths": paths, "components": components}

@@ -46,6 +46,8 @@ from dashboard.login_limit import LoginLimit
 from dashboard.member_desk import MemberDesk
 from dashboard.members import MemberNames
 from dashboard.oidc import Oidc
+from dashboard.pulse import Pulse
+from dashboard.readers import Readers
 from dashboard.rule_book import RuleBook
 from dashboard.sessions import Sessions
 from dashboard.settings import DashboardSettings
@@ -111,6 +113,8 @@ def create_app(
         member_desk=MemberDesk(kept, alerts, desk),
         exceptions=Exceptions(kept, book.pack, settings.exceptions_dir),
         health=HealthBoard(),
+        pulse=Pulse(),
+        readers=Readers(),
         events=EventReader(settings.kafka),
         rules=book,
         limit=LoginLimit(),

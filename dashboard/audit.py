@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 from uuid import uuid4
 
@@ -23,6 +23,7 @@ Action = Literal[
     "approve_exception", "end_exception", "save_view", "remove_view", "denied",
 ]  # fmt: skip
 MAX_WAITING: Final = 10_000
+FOUR_WEEKS_MS: Final = 28 * 86_400_000
 
 
 class AuditEntry(BaseModel):
@@ -72,12 +73,26 @@ class Audit:
             try:
                 while self._waiting:
                     identity, entry = self._waiting[0]
-                    month = entry.timestamp[:7].replace("-", ".")
-                    kind = Kind(f"audit-{month}", AuditEntry)
-                    self._documents.append(kind, identity, entry.model_dump(mode="json", by_alias=True))
+                    body = entry.model_dump(mode="json", by_alias=True)
+                    self._documents.append(_kind_of(entry.timestamp), identity, body)
                     self._waiting.popleft()
             except ConnectionError_ as error:
                 log.warning("dashboard.audit_waits", entries=len(self._waiting), why=str(error))
+
+    def logged_in(self, through: str, details: Sequence[str]) -> set[str]:
+        """Who logged in within the last four weeks, or somewhat longer ago.
+
+        Args:
+            through: the entry's target: how.
+            details: any of which the entry has.
+
+        Raises:
+            ConnectionError_: Elasticsearch is away.
+        """
+        where = {"action": ("login",), "target": (through,), "detail": tuple(details)}
+        kinds = {_kind_of(to_rfc3339(at)) for at in (self._clock(), self._clock() - FOUR_WEEKS_MS)}
+        found = [self._documents.counts(kind, "who", where) for kind in kinds]
+        return {who for names in found for who in names}
 
     def newest(self, limit: int, who: str = "") -> list[AuditEntry]:
         """The last entries, newest first.
@@ -87,3 +102,8 @@ class Audit:
         """
         where = {"who": (who,)} if who else {}
         return [AuditEntry.model_validate(one.body) for one in self._documents.find(ALL, where, limit=limit)]
+
+
+def _kind_of(at: str) -> Kind:
+    """The index of the month of an entry."""
+    return Kind(f"audit-{at[:7].replace('-', '.')}", AuditEntry)

@@ -7,15 +7,18 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
+from kafka import TopicPartition
 from kafka.errors import KafkaError
 from pydantic import ValidationError
 
 from connectors.documents import Conflict
+from connectors.indexer import ALERTS_TOPIC, INDEXER_GROUP
 from connectors.kafka import open_consumer, open_producer
 from connectors.settings import KafkaConnection
 from connectors.topic_follower import TopicFollower, TopicRecord
 from dashboard.desk import Desk
 from dashboard.member_desk import MemberDesk, Unknown
+from dashboard.pulse import Backlog, Pulse
 from dashboard.site import Site
 from schemas.errors import ConnectionError_, printable
 from schemas.finding import FEEDBACK_PREFIX, FINDINGS_PREFIX, Answer, Finding
@@ -57,6 +60,8 @@ class Background:
             ("findings", lambda: site.member_desk.keep(sender.send)),
             ("exceptions", site.exceptions.write),
             ("audit", site.audit.flush),
+            ("to do", lambda: site.pulse.count(site.index, site.desk)),
+            ("index lag", IndexLag(lambda: open_consumer(kafka, group_id=INDEXER_GROUP), site.pulse)),
         )
         self._threads = [
             threading.Thread(target=keep_going, args=(name, work, self._stop), name=name, daemon=True)
@@ -83,11 +88,44 @@ class WorkflowRounds:
     """Looks at the alerts whose revisions were made since the last round."""
 
     def __init__(self, desk: Desk, clock: Callable[[], int] = now_ms) -> None:
-        self._desk, self._since = desk, to_rfc3339(clock() - LOOK_BACK_MS)
+        self._desk, self._clock, self._since = desk, clock, to_rfc3339(clock() - LOOK_BACK_MS)
 
     def __call__(self) -> None:
-        """One round."""
-        self._since = max(self._since, to_rfc3339(from_rfc3339(self._desk.keep(self._since)) - OVERLAP_MS))
+        """One round; a revision that says it was made in the future does not hide those made now."""
+        newest = min(from_rfc3339(self._desk.keep(self._since)), self._clock())
+        self._since = max(self._since, to_rfc3339(newest - OVERLAP_MS))
+
+
+class IndexLag:
+    """Looks how far the indexer is behind the alerts in Kafka.
+
+    Args:
+        connect: makes a consumer of the indexer's group, which reads its offsets and joins nothing.
+        pulse: where it is told.
+        clock: ms.
+    """
+
+    def __init__(self, connect: Callable[[], Any], pulse: Pulse, clock: Callable[[], int] = now_ms) -> None:
+        self._connect, self._pulse, self._clock = connect, pulse, clock
+        self._consumer: Any = None
+        self._backlog = Backlog()
+
+    def __call__(self) -> None:
+        """One look.
+
+        Raises:
+            ConnectionError_: the broker is away; the lag is not known then.
+        """
+        self._pulse.behind, known = None, self._backlog
+        try:
+            self._consumer = self._consumer or self._connect()
+            places = [TopicPartition(ALERTS_TOPIC, n) for n in self._consumer.partitions_for_topic(ALERTS_TOPIC) or ()]
+            committed = {place: self._consumer.committed(place) or 0 for place in places}
+            ends = self._consumer.end_offsets(places) if places else {}
+        except KafkaError as error:
+            self._consumer = None
+            raise ConnectionError_("kafka", f"does not tell what is indexed ({type(error).__name__})") from error
+        self._pulse.behind = known.behind(self._clock(), ends, committed)
 
 
 class FindingSender:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import httpx
 from authlib.common.errors import AuthlibBaseError
@@ -22,9 +21,9 @@ from authlib.integrations.httpx_client import OAuth2Client
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from connectors.settings import read_secret
+from connectors.settings import GuardedUrl, read_secret
 from dashboard.accounts import Account
 from dashboard.rights import Role
 from schemas.errors import ConnectionError_
@@ -58,22 +57,14 @@ class OidcSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    issuer: str = Field(description="its address, exactly as it calls itself")
+    issuer: GuardedUrl = Field(description="its address, exactly as it calls itself")
     client_id: str
     client_secret_file: Path | None = Field(default=None, description="mode 0600; absent: a public client, PKCE alone")
-    redirect_uri: str = Field(description="this dashboard's own address, ending in /login/oidc/callback")
+    redirect_uri: GuardedUrl = Field(description="this dashboard's own address, ending in /login/oidc/callback")
     scope: str = "openid profile"
     name_claim: str = Field(description="the user name; one that the provider never gives to somebody else")
     role_claim: str = Field(description="a text or a list of texts, such as groups")
     roles: list[RoleRule] = Field(min_length=1, description="the first that fits counts")
-
-    @field_validator("issuer", "redirect_uri")
-    @classmethod
-    def _nobody_listens(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")):
-            raise ValueError("not an https address (http is for this machine alone)")
-        return url
 
 
 class OidcRefused(Exception):
@@ -111,6 +102,11 @@ class Oidc:
         self._settings, self._now = settings, now
         self._lock = threading.Lock()
         self._known: _Provider | None = None
+
+    @property
+    def roles(self) -> frozenset[Role]:
+        """Roles that its people can have here."""
+        return frozenset(rule.role for rule in self._settings.roles)
 
     def begin(self, wanted: str) -> tuple[str, Errand]:
         """The provider's page to send the person to, and what to remember meanwhile.

@@ -20,6 +20,8 @@ router = APIRouter()
 
 ERRAND_SECONDS: Final = 600
 PATH: Final = "/login/oidc"
+AUDITED_AS: Final = "oidc"
+"""The target of an entry of the audit: how somebody came in, with the role as its detail."""
 
 
 @router.get(PATH)
@@ -68,10 +70,10 @@ def _taken(request: Request, site: Site, oidc: Oidc, errand: Errand) -> Response
     except ConnectionError_ as error:
         return _away(request, site, errand.wanted, error)
     except OidcRefused as refusal:
-        site.audit.note("", "login_failed", "oidc", str(refusal)[:300], address_of(request))
+        site.audit.note("", "login_failed", AUDITED_AS, str(refusal)[:300], address_of(request))
         problem = say("Your organisation's log-in does not let you in here. Ask the joint SOC for a role.")
         return form_page(request, site, errand.wanted, problem, status=403)
-    site.audit.note(account.name, "login", "oidc", account.role, address_of(request))
+    site.audit.note(account.name, "login", AUDITED_AS, account.role, address_of(request))
     # A redirect would still belong to the provider's page, and the browser would leave the strict cookie out of it.
     text = say("You are logged in.")
     response = site.page(request, "message.html", None, title=say("Log in"), text=text)

@@ -15,9 +15,12 @@ from schemas.member import ID_PATTERN
 from schemas.member_part import MemberPart
 
 TEMPLATE_NAME: Final = "alerts-centre"
-INDEX_PATTERN: Final = "alerts-centre-*"
+CENTRE_PREFIX: Final = "alerts-centre-"
+INDEX_PATTERN: Final = f"{CENTRE_PREFIX}*"
 """Every index the centre's analysts read; members' indices carry other names."""
 MEMBER_TEMPLATE_NAME: Final = "alerts-member"
+AUDIENCES_PATTERN: Final = "alerts-*"
+"""Every index that is made from the topic `alerts`."""
 
 _ALERT_ID: Final = re.compile(r"(\d{4})(0[1-9]|1[0-2])-[0-9a-f]{24}")
 _MEMBER_ID: Final = re.compile(ID_PATTERN)
@@ -53,7 +56,16 @@ def member_index_of(alert_id: str, member: str) -> str:
     """
     if not _MEMBER_ID.fullmatch(member):
         raise EventError("jointsoc.members", "names no index", got=member, expected="a-z 0-9 -, 2 to 40 characters")
-    return f"alerts-member.{member}.{index_of(alert_id).removeprefix('alerts-centre-')}"
+    return f"alerts-member.{member}.{month_of(index_of(alert_id))}"
+
+
+def month_of(index: str) -> str:
+    """The month that an index of any audience is for.
+
+    >>> month_of("alerts-member.kestrel-bank.2026.11")
+    '2026.11'
+    """
+    return index[-len("yyyy.mm") :]
 
 
 def index_of(alert_id: str) -> str:
@@ -68,7 +80,7 @@ def index_of(alert_id: str) -> str:
     match = _ALERT_ID.fullmatch(alert_id)
     if match is None:
         raise EventError("event.id", "names no index", got=alert_id, expected="<yyyymm>-<24 hexadecimal digits>")
-    return f"alerts-centre-{match[1]}.{match[2]}"
+    return f"{CENTRE_PREFIX}{match[1]}.{match[2]}"
 
 
 def index_template() -> dict[str, Any]:

@@ -53,6 +53,7 @@ def _contents(settings: StackSettings) -> dict[str, dict[str, Any]]:
             "elasticsearch": elasticsearch("indexer"),
             "group": "indexer",
         },
+        "rebuild": {"kafka": kafka("indexer"), "elasticsearch": elasticsearch("rebuilder")},
         "dashboard": {
             "elasticsearch": elasticsearch("dashboard"),
             "kafka": kafka("dashboard"),
@@ -64,7 +65,11 @@ def _contents(settings: StackSettings) -> dict[str, dict[str, Any]]:
             "exceptions_dir": str(exceptions_folder(settings)),
             "rules": [str(folder) for folder in (project_root() / "rules" / "sigma", *settings.rules)],
         },
-        "operator": {"elasticsearch": elasticsearch("operator"), "kafka": kafka("operator")},
+        "operator": {
+            "dashboard": {"url": settings.dashboard_url, "token_file": str(settings.secrets / "operator-token")},
+            "elasticsearch": elasticsearch("operator"),
+            "kafka": kafka("operator"),
+        },
         "job": {
             "kafka": kafka("pipeline"),
             "pack": str(settings.pack_file),

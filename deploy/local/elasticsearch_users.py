@@ -28,6 +28,11 @@ ROLES: Final[dict[str, dict[str, Any]]] = {
         "cluster": ["monitor", "manage_index_templates"],
         "indices": [{"names": ["alerts-*"], "privileges": ["create_index", "index", "view_index_metadata"]}],
     },
+    # For `jsoc index rebuild`: the one that may remove indices, and of alerts only.
+    "rebuilder": {
+        "cluster": ["monitor", "manage_index_templates"],
+        "indices": [{"names": ["alerts-*"], "privileges": [*_READ, "create_index", "index", "delete_index"]}],
+    },
     "dashboard": {
         "cluster": ["monitor"],
         "indices": [

@@ -62,6 +62,7 @@ GRANTS: Final = (
     Grant("dashboard", "WRITE", "TOPIC", FINDINGS_PREFIX, prefixed=True),
     Grant("dashboard", "READ", "TOPIC", FEEDBACK_PREFIX, prefixed=True),
     Grant("dashboard", "READ", "GROUP", "dashboard", prefixed=True),
+    Grant("dashboard", "DESCRIBE", "GROUP", "indexer"),
 )
 
 SERVICES: Final = tuple(sorted({grant.user for grant in GRANTS}))

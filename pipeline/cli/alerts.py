@@ -1,47 +1,37 @@
-"""`jsoc alerts`: what was found, on the command line."""
+"""`jsoc alerts`: what was found and what people did with it, on the command line, through the dashboard's interface."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 import click
-from pydantic import BaseModel, ConfigDict
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from connectors.alert_index import LEVELS, MAX_FOUND, AlertIndex, AlertQuery
-from connectors.settings import ElasticsearchConnection, KafkaConnection, load_settings
-from deploy.local.settings import load_stack_settings
-from schemas.alert import Alert, Level, State
-from schemas.errors import ConfigError, printable
+from connectors.alert_api import ChangedMeanwhile, Original, WorkedAlert
+from connectors.alert_index import LEVELS, MAX_FOUND
+from dashboard.queue_query import STATES, STATUSES
+from dashboard.triage import Act
+from pipeline.cli.alerts_access import open_api
+from pipeline.cli.alerts_tables import deed_of, print_alert, print_original, table_of
+from schemas.alert import Level, State
+from schemas.workflow import Status
 
-STATES: Final[tuple[State, ...]] = get_args(State)
-_LEVEL_STYLES: Final = {"critical": "bold white on red", "high": "bold yellow", "medium": "yellow", "low": "dim"}
-
-
-class OperatorSettings(BaseModel):
-    """Configuration of the person at the keyboard; `jsoc up` writes it to `etc/operator.yml`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    elasticsearch: ElasticsearchConnection
-    kafka: KafkaConnection | None = None
-    """For `jsoc rules backtest --kafka`."""
-
-
+ACTS: Final[tuple[Act, ...]] = get_args(Act)
 CONFIG = click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="YAML file with `elasticsearch:`; default: the one-machine stack's etc/operator.yml.",
+    help="YAML file with `dashboard:` (url, token_file, ca_file); default: the one-machine stack's etc/operator.yml.",
 )
 FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 
 
 @click.group()
 def alerts() -> None:
-    """List and show what was found.
+    """List, show and work on what was found, over the dashboard's REST interface.
+
+    Without --config it is the stack of this machine, with a token that is made at the first use.
 
     \b
     Example:
@@ -52,6 +42,7 @@ def alerts() -> None:
 @alerts.command("list")
 @CONFIG
 @FORMAT
+@click.option("--status", "statuses", type=click.Choice(STATUSES), multiple=True, help="Several times; default: all.")
 @click.option(
     "--state",
     "states",
@@ -60,56 +51,101 @@ def alerts() -> None:
     help="May be given several times; default: open and settled.",
 )
 @click.option("--level", "levels", type=click.Choice(LEVELS), multiple=True, help="May be given several times.")
+@click.option("--member", "members", multiple=True, help="Institutions, any of which was hit.")
 @click.option("--text", default="", help="Words of the sentence; the beginning of an address, hash or member's id.")
 @click.option("--limit", type=click.IntRange(1, MAX_FOUND), default=50, show_default=True)
 def list_alerts(
-    config: Path | None, form: str, states: tuple[State, ...], levels: tuple[Level, ...], text: str, limit: int
+    config: Path | None,
+    form: str,
+    statuses: tuple[Status, ...],
+    states: tuple[State, ...],
+    levels: tuple[Level, ...],
+    members: tuple[str, ...],
+    text: str,
+    limit: int,
 ) -> None:
     """List alerts, newest first.
 
     \b
     Example:
-      jsoc alerts list --state open --limit 20
+      jsoc alerts list --status open --limit 20
     """
-    index = _open_index(config)
-    query = AlertQuery(states=states or ("open", "settled"), levels=levels, text=text, limit=limit)
-    found = index.find(query)
-    index.close()
+    asked = {"status": statuses or STATUSES, "state": states, "level": levels, "member": members, "q": (text,)}
+    with open_api(config) as api:
+        listed = api.list({name: values for name, values in asked.items() if any(values)}, limit)
     if form == "json":
-        for alert in found.alerts:
-            click.echo(alert.to_json())
+        for worked in listed.found:
+            click.echo(json.dumps(_document(worked), ensure_ascii=False))
     else:
-        Console().print(_table(found.alerts))
-    _tell_rest(found.total, len(found.alerts), found.unreadable)
+        Console().print(table_of(listed.found))
+    _tell_rest(listed.total, len(listed.found), listed.unreadable)
 
 
 @alerts.command("show")
 @click.argument("alert_id", metavar="ID")
 @CONFIG
 @FORMAT
-def show_alert(alert_id: str, config: Path | None, form: str) -> None:
-    """Show one alert: who was hit, in which order, and the evidence.
+@click.option("--evidence", is_flag=True, help="Also the original events, from Kafka, and why each matched.")
+def show_alert(alert_id: str, config: Path | None, form: str, *, evidence: bool) -> None:
+    """Show one alert: who was hit, in which order, the evidence, and what people did.
 
     \b
     Example:
-      jsoc alerts show 202611-0123456789abcdef01234567 --format json
+      jsoc alerts show 202611-0123456789abcdef01234567 --evidence
     """
-    index = _open_index(config)
-    alert = index.get(alert_id)
-    index.close()
-    if alert is None:
-        raise ConfigError("ID", "no such alert", got=alert_id, hint="jsoc alerts list")
+    with open_api(config) as api:
+        worked = api.get(alert_id)
+        wanted = range(len(worked.alert.jointsoc.evidence) if evidence else 0)
+        originals = [api.original(alert_id, number) for number in wanted]
     if form == "json":
-        click.echo(alert.to_json())
-    else:
-        _print_alert(Console(), alert)
+        told = {"originals": [_plain(one) for one in originals]} if evidence else {}
+        click.echo(json.dumps(_document(worked) | told, ensure_ascii=False))
+        return
+    console = Console()
+    print_alert(console, worked)
+    for number, original in enumerate(originals, start=1):
+        print_original(console, number, original)
 
 
-def _open_index(config: Path | None) -> AlertIndex:
-    path = config or load_stack_settings().etc / "operator.yml"
-    if config is None and not path.exists():
-        raise ConfigError(str(path), "there is no stack here yet", hint="jsoc up, or --config FILE")
-    return AlertIndex(load_settings(path, OperatorSettings).elasticsearch, request_timeout=10.0)
+@alerts.command("work")
+@click.argument("alert_id", metavar="ID")
+@click.argument("act", type=click.Choice(ACTS))
+@click.argument("value", default="")
+@click.option("--why", default="", help="In your words; kept in the alert's history.")
+@click.option("--seen", type=click.IntRange(0), help="Revision of the workflow you read; default: the one of now.")
+@CONFIG
+def work_on_alert(alert_id: str, act: Act, value: str, why: str, seen: int | None, config: Path | None) -> int:
+    """Acknowledge, close, reopen, assign, tag or note an alert.
+
+    VALUE is the close reason, the user name, the tag or the note. Exit code 1 if somebody changed the alert since the
+    revision --seen; then nothing is done, and stderr says who did what.
+
+    \b
+    Example:
+      jsoc alerts work 202611-0123456789abcdef01234567 close false_positive --why "a load test"
+    """
+    with open_api(config) as api:
+        read = api.get(alert_id).workflow.revision if seen is None else seen
+        try:
+            workflow = api.change(alert_id, act, seen=read, value=value, why=why)
+        except ChangedMeanwhile as first:
+            for entry in first.since:
+                click.echo(f"meanwhile: {deed_of(entry)}", err=True)
+            return 1
+    click.echo(f"{workflow.status} {workflow.reason or ''}".strip())
+    return 0
+
+
+def _document(worked: WorkedAlert) -> dict[str, Any]:
+    """The alert as it travels, with what people did under `workflow`."""
+    alert = worked.alert.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return alert | {"workflow": worked.workflow.model_dump(mode="json")}
+
+
+def _plain(original: Original | str) -> dict[str, Any]:
+    if isinstance(original, str):
+        return {"error": original}
+    return {"pretty": original.pretty, "explained": original.explained}
 
 
 def _tell_rest(total: int, shown: int, unreadable: int) -> None:
@@ -119,86 +155,3 @@ def _tell_rest(total: int, shown: int, unreadable: int) -> None:
         click.echo(f"{unreadable} documents are not alerts of this version and are left out", err=True)
     if not total:
         click.echo("no alert fits", err=True)
-
-
-def _table(found: list[Alert]) -> Table:
-    """Few columns, so that it can be read at 80 characters: key, members and id stand below the sentence."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("Level")
-    table.add_column("Alert, key, members hit, id", overflow="fold")
-    table.add_column("Hits", justify="right")
-    table.add_column("First, last")
-    table.add_column("State")
-    for alert in found:
-        body = alert.jointsoc
-        lines = [_text(alert.message, "bold")]
-        lines += [_text(f"{name} {value}") for name, value in body.group_by.items()]
-        lines += [_text(" > ".join(member.id for member in body.members)), _text(alert.id, "dim")]
-        times = Text("\n").join([_text(_short(alert.event.start)), _text(_short(alert.event.end))])
-        table.add_row(_level(body.alert.level), Text("\n").join(lines), _hits(alert), times, _text(body.alert.state))
-        table.add_row()
-    return table
-
-
-def _print_alert(console: Console, alert: Alert) -> None:
-    body = alert.jointsoc
-    console.print(_level(body.alert.level), _text(alert.message, "bold"))
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    facts.add_column(style="dim")
-    facts.add_column(overflow="fold")
-    successor = f" by {body.alert.superseded_by}" if body.alert.superseded_by else ""
-    for label, value in (
-        ("Id", alert.id),
-        ("State", body.alert.state + successor),
-        *((name, value) for name, value in body.group_by.items()),
-        ("Hits", _hits(alert)),
-        ("First to last hit", f"{alert.event.start} to {alert.event.end}"),
-        ("Rule", f"{alert.rule.name} ({alert.rule.uuid})"),
-        ("Technique", ", ".join(alert.threat.technique.id)),
-        ("TLP", body.tlp),
-        ("Rule pack", body.pack),
-    ):
-        facts.add_row(_text(label), _text(value))
-    console.print(facts)
-    members = Table(
-        "Member", "Group", "First seen", "Last seen", "Hits", title="Order of spread", title_justify="left", box=None
-    )
-    for member in body.members:
-        members.add_row(
-            *map(_text, (member.id, member.group, member.first_seen, member.last_seen, f"{member.count:,}"))
-        )
-    evidence = Table(
-        "Time",
-        "Member",
-        "Detection",
-        "Topic / partition / offset / line",
-        title="Evidence",
-        title_justify="left",
-        box=None,
-    )
-    for item in body.evidence:
-        place = f"{item.topic} / {item.partition} / {item.offset} / {item.line}"
-        evidence.add_row(*map(_text, (item.time, item.member, ", ".join(item.rule), place)))
-    console.print(members, evidence, sep="\n")
-
-
-def _text(foreign: str, style: str = "") -> Text:
-    """Foreign text for the terminal: control characters escaped, never read as markup."""
-    return Text(printable(foreign), style=style)
-
-
-def _level(level: str) -> Text:
-    return _text(level, _LEVEL_STYLES.get(level, ""))
-
-
-def _hits(alert: Alert) -> str:
-    return f"{alert.jointsoc.events:,}" + ("" if alert.jointsoc.alert.exact else "+")
-
-
-def _short(time: str) -> str:
-    """To the second; the year is in the id.
-
-    >>> _short("2026-11-23T09:02:11.123Z")
-    '11-23 09:02:11'
-    """
-    return time[5:19].replace("T", " ")

@@ -8,14 +8,15 @@ from typing import Final
 import click
 
 from pipeline.cli.lazy_group import LazyGroup
-from schemas.errors import JointSocError
+from schemas.errors import ConfigError, JointSocError
 
 COMMANDS: Final = {
-    "alerts": ("pipeline.cli.alerts:alerts", "List and show what was found."),
+    "alerts": ("pipeline.cli.alerts:alerts", "List, show and work on what was found."),
     "demo": ("pipeline.cli.demo:demo", "The stack, six invented institutions, and attacks that unfold."),
     "detect": ("pipeline.cli.detect:detect", "Events in, Sigma matches out; no services."),
     "down": ("pipeline.cli.down:down", "Stop the one-machine stack."),
     "forward": ("pipeline.cli.forward:forward", "An institution's forwarder: logs in, events out."),
+    "index": ("pipeline.cli.index:index", "Make the alert indices anew from Kafka."),
     "logs": ("pipeline.cli.logs:logs", "Show what a process of the stack wrote."),
     "member": ("pipeline.cli.member:member", "Add, list and remove institutions."),
     "replay": ("pipeline.cli.replay:replay", "Events in, settled alerts out; no services."),
@@ -26,6 +27,8 @@ COMMANDS: Final = {
     "up": ("pipeline.cli.up:up", "Start the one-machine stack."),
     "user": ("pipeline.cli.user:user", "Who may log in to the dashboard, and tokens for programs."),
 }
+
+OUR_PACKAGES: Final = frozenset({"connectors", "dashboard", "deploy", "pipeline", "schemas"})
 
 
 @click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,7 +48,7 @@ def root() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run `jsoc`; a `JointSocError` becomes one line on stderr and its exit code."""
     try:
-        status = root.main(args=arguments, prog_name="jsoc", standalone_mode=False)
+        status = _run(arguments)
     except JointSocError as error:
         click.secho(str(error), fg="red", err=True)
         sys.exit(error.exit_code)
@@ -56,3 +59,17 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo("stopped", err=True)
         sys.exit(130)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _run(arguments: list[str] | None) -> object:
+    try:
+        return root.main(args=arguments, prog_name="jsoc", standalone_mode=False)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in OUR_PACKAGES:
+            raise
+        raise ConfigError(
+            "jsoc",
+            "this command needs a part that is not installed",
+            got=f"no module {error.name}",
+            hint="pip install 'jointsoc[rules]' for rules, detect and replay; pip install 'jointsoc[centre]' for all",
+        ) from error

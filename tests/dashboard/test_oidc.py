@@ -12,6 +12,7 @@ from joserfc.jwk import RSAKey
 from pydantic import ValidationError
 
 from dashboard.app import create_app
+from dashboard.colleagues import colleagues
 from dashboard.oidc import OidcSettings
 from schemas.times import now_ms
 from tests.alert_samples import stories
@@ -189,3 +190,11 @@ def test_settings_that_would_let_the_wrong_people_in_are_refused(
 ) -> None:
     with pytest.raises(ValidationError):
         oidc_settings(tmp_path, the_provider, **changes)
+
+
+def test_people_of_the_provider_can_be_given_an_alert(client: TestClient, the_provider: Provider) -> None:
+    come_back(client, the_provider)
+    other = TestClient(client.app, base_url="http://127.0.0.1:19080", follow_redirects=False)
+    the_provider.claims = KIM
+    come_back(other, the_provider)
+    assert colleagues(client.app.state.site) == ["analyst", "mei"]  # type: ignore[attr-defined]

@@ -130,8 +130,10 @@ def as_windows_logs_it(fields: Fields, channel: str, code: int) -> dict[str, Any
         "EventID": {"#attributes": {"Qualifiers": 0}, "#text": fields.get("EventID", code)},
         "Channel": channel,
         "Computer": fields.get("Computer", "host.example"),
-        "Level": fields.get("Level", 4),
+        "Level": fields.get("Level", 2),
         "TimeCreated": {"#attributes": {"SystemTime": "2026-03-01T10:00:00.000000Z"}},
     }
     data = {name: value for name, value in fields.items() if name not in _SYSTEM}
+    if (channel.casefold(), fields.get("EventID")) == ("system", 104):
+        data.setdefault("Channel", "Application")  # the log that was cleared
     return {"Event": {"#attributes": {"xmlns": "x"}, "System": system, "EventData": data}}
