@@ -16,11 +16,7 @@ from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from pipeline.detect.envelopes import json_object
-<<<<<<< ours
-from schemas.event import MAX_DEPTH, MAX_ELEMENTS, Fields, Refused, Scalar, flatten
-=======
 from schemas.event import MAX_DEPTH, MAX_ELEMENTS, MAX_FIELDS, Fields, Refused, Scalar, flatten
->>>>>>> theirs
 from schemas.logsource import derive_logsource
 
 # Security 4688 is the other witness of a process start; Sigma's rules know it by Sysmon's names.
@@ -290,11 +286,7 @@ def _add_sigma_names(fields: Fields) -> None:
             _rename(fields, _PROCESS_CREATED)
         return
     channel = fields.get("Channel")
-<<<<<<< ours
-    if fields["EventID"] in (104, "104") and isinstance(channel, tuple) and channel[0] == "System":
-=======
     if fields["EventID"] in (104, "104") and isinstance(channel, tuple) and str(channel[0]).casefold() == "system":
->>>>>>> theirs
         # A log was cleared: its rules mean that one by Channel, and exclude some. The log source is that of System.
         derive_logsource(fields)
         fields["Channel"] = channel[1:]
