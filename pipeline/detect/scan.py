@@ -2,25 +2,23 @@
 
 Equal texts and numbers are dictionary look-ups. All `contains`, `startswith` and `endswith` of a field are one
 Aho-Corasick automaton: the value is searched between two marks, so that a beginning or an end is a literal like any
-other. Patterns with wildcards and regular expressions hang on a literal that they need: without it they are not looked
-for. What is left is tested one by one, by the plain evaluator.
+other. Patterns with wildcards hang on their longest literal. What is left is tested one by one, by the plain evaluator.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from ahocorasick_rs import AhoCorasick, Implementation
 
 from pipeline.detect.formula import Atom, TrueAtoms
-from pipeline.detect.literals import required_literals
 from pipeline.detect.plain import Network, Test, addresses_in, compile_test
 from pipeline.detect.plan import Boolean, Cidr, Exists, Leaf, Null, Number, Regex, Text
-from pipeline.detect.regexes import RegexSet, Search, compile_like, compile_regex
-from pipeline.detect.view import EventView, Present, number_of, text_of
-from schemas.event import Value
+from pipeline.detect.regexes import RegexSet, Search, compile_like
+from pipeline.detect.view import EventView, number_of, text_of
+from schemas.event import Scalar, Value
 
 _BEGIN: Final = "\x02"
 _END: Final = "\x03"
@@ -29,7 +27,6 @@ _SPARE: Final = "\uffff"
 """A noncharacter that stands for marks and lone surrogates found in values; no pattern in an automaton holds it."""
 _UNSEARCHABLE: Final = re.compile("[\x02\x03\uffff\ud800-\udfff]")
 _SHORTEST_GATE: Final = 3
-_SHORTEST_REGEX_GATE: Final = 2
 
 FIELD: Final = "value"
 """The name under which a value is shown to plain tests."""
@@ -55,24 +52,20 @@ class Scan:
         self._cased = _Texts()
         self._networks: list[tuple[Atom, Network]] = []
         self._others: list[tuple[Atom, Test]] = []
-        regexes: dict[Atom, Regex] = {}
         for atom, leaf in leaves.items():
-            if isinstance(leaf, Regex):
-                if not self._folded.add_regex(atom, leaf):
-                    regexes[atom] = leaf
-            else:
-                self._add(atom, leaf)
+            self._add(atom, leaf)
         self._folded.build()
         self._cased.build()
+        regexes = {atom: (leaf.pattern, leaf.flags) for atom, leaf in leaves.items() if isinstance(leaf, Regex)}
         self._regex_atoms = list(regexes)
-        self._regexes = RegexSet([(leaf.pattern, leaf.flags) for leaf in regexes.values()]) if regexes else None
+        self._regexes = RegexSet(list(regexes.values())) if regexes else None
         self._has_truths = any(self._truths.values())
         typed = self._numbers or self._has_truths
         self._is_simple = not (self._others or self._cased or self._networks or self._regexes or typed)
 
     def _add(self, atom: Atom, leaf: Leaf) -> None:
         match leaf:
-            case Null() | Exists():
+            case Null() | Exists() | Regex():
                 pass
             case Cidr(_, network):
                 self._networks.append((atom, Network.of(network)))
@@ -87,23 +80,23 @@ class Scan:
 
     def atoms(self, value: Value) -> TrueAtoms:
         """What is true of a value; of an array, what is true of any element."""
-        if type(value) is str:
-            found = self._folded.of_one(value, value.casefold(), self.present)
-            return found if self._is_simple else self._with_rarer_tests(value, (value,), found)
+        if type(value) is str and self._is_simple:
+            return self._folded.one(value.casefold(), self.present)
+        found: set[Atom] = set(self.present)
         elements = value if isinstance(value, tuple) else (value,)
-        present = [element for element in elements if element is not None]
-        texts = [text_of(element) for element in present]
-        found = self.present | self._folded.of_any(texts, [text.casefold() for text in texts])
-        if len(present) < len(elements) or not elements:
+        if not elements or None in elements:
             found |= self.absent
-        return found if self._is_simple else self._with_rarer_tests(value, present, found)
+        self._search([element for element in elements if element is not None], found)
+        if self._others:
+            view = EventView({FIELD: value})
+            found.update(atom for atom, test in self._others if test(view))
+        return frozenset(found)
 
-    def _with_rarer_tests(self, value: Value, elements: Sequence[Present], known: TrueAtoms) -> TrueAtoms:
-        """What is known already, and what is true by other tests than those of folded text."""
-        found = set(known)
+    def _search(self, elements: list[str | int | float | bool], found: set[Atom]) -> None:
         texts = [text_of(element) for element in elements]
+        self._folded.find([text.casefold() for text in texts], found)
         if self._cased:
-            found |= self._cased.of_any(texts, texts)
+            self._cased.find(texts, found)
         if self._numbers or self._has_truths:
             for element in elements:
                 self._typed(element, found)
@@ -113,12 +106,8 @@ class Scan:
         if self._networks:
             for address in {address for text in texts for address in addresses_in(text)}:
                 found.update(atom for atom, network in self._networks if network.holds(address))
-        if self._others:
-            view = EventView({FIELD: value})
-            found.update(atom for atom, test in self._others if test(view))
-        return frozenset(found)
 
-    def _typed(self, element: Present, found: set[Atom]) -> None:
+    def _typed(self, element: Scalar, found: set[Atom]) -> None:
         number = number_of(element)
         if number is not None:
             found.update(self._numbers.get(number, ()))
@@ -127,27 +116,18 @@ class Scan:
                 found.update(self._truths[truth])
 
 
-class _Gated(NamedTuple):
-    """A test that is worth making only where a literal was found."""
-
-    atom: Atom
-    matches: Search
-    as_written: bool
-    """It reads the value as it is, not as these tests do."""
-
-
 class _Texts:
     """Text tests that read a value the same way: all with case folded away, or all with case."""
 
     def __init__(self) -> None:
         self._equal: dict[str, list[Atom]] = {}
         self._literals: dict[str, list[Atom]] = {}
-        self._gated: dict[str, list[_Gated]] = {}
+        self._gated: dict[str, list[tuple[Atom, Search]]] = {}
         self._ungated: list[tuple[Atom, Search]] = []
         self._any: list[Atom] = []
         self._find: Callable[..., list[tuple[int, int, int]]] | None = None
         self._atoms: list[list[Atom]] = []
-        self._gates: dict[int, list[_Gated]] = {}
+        self._gates: dict[int, list[tuple[Atom, Search]]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._equal or self._any or self._ungated or self._find)
@@ -173,19 +153,9 @@ class _Texts:
         matches = compile_like(pattern)
         gate = max(literals_of(pattern), key=len, default="")
         if len(gate) >= _SHORTEST_GATE:
-            self._gated.setdefault(gate, []).append(_Gated(atom, matches, as_written=False))
+            self._gated.setdefault(gate, []).append((atom, matches))
         else:
             self._ungated.append((atom, matches))
-        return True
-
-    def add_regex(self, atom: Atom, regex: Regex) -> bool:
-        """Take a regular expression; False if nothing is known that must be there."""
-        gates = required_literals(regex.pattern)
-        if min(map(len, gates), default=0) < _SHORTEST_REGEX_GATE:
-            return False
-        gated = _Gated(atom, compile_regex(regex.pattern, regex.flags, "rule pack"), as_written=True)
-        for gate in gates:
-            self._gated.setdefault(gate, []).append(gated)
         return True
 
     def build(self) -> None:
@@ -199,39 +169,33 @@ class _Texts:
             number: self._gated[pattern] for number, pattern in enumerate(patterns) if pattern in self._gated
         }
 
-    def of_one(self, text: str, read: str, present: TrueAtoms) -> TrueAtoms:
-        """The atoms that are true of a text, beside those that are true of any.
-
-        Args:
-            text: as it is.
-            read: as these tests read it.
-            present: what is true of it anyway.
-        """
-        hits = self._find(marked((read,)), overlapping=True) if self._find else None
+    def one(self, text: str, present: TrueAtoms) -> TrueAtoms:
+        """As `find`, for the commonest case: one text; `present` is true of it anyway."""
+        hits = self._find(marked((text,)), overlapping=True) if self._find else None
         if hits or self._any or self._ungated:
-            return present | self._collected((text,), (read,), hits or ())
-        equal = self._equal.get(read)
+            found = set(present)
+            self._collect((text,), hits or (), found)
+            return frozenset(found)
+        equal = self._equal.get(text)
         return present.union(equal) if equal else present
 
-    def of_any(self, texts: Sequence[str], read: Sequence[str]) -> set[Atom]:
-        """The atoms that are true of any of the texts."""
-        return self._collected(texts, read, self._find(marked(read), overlapping=True) if self._find else ())
+    def find(self, texts: Sequence[str], found: set[Atom]) -> None:
+        """Add the atoms that are true of any of the texts."""
+        self._collect(texts, self._find(marked(texts), overlapping=True) if self._find else (), found)
 
-    def _collected(self, texts: Sequence[str], read: Sequence[str], hits: Iterable[tuple[int, int, int]]) -> set[Atom]:
-        found: set[Atom] = set(self._any) if texts else set()
+    def _collect(self, texts: Sequence[str], hits: Iterable[tuple[int, int, int]], found: set[Atom]) -> None:
+        if self._any and texts:
+            found.update(self._any)
         if self._equal:
-            for text in read:
+            for text in texts:
                 found.update(self._equal.get(text, ()))
         for atom, matches in self._ungated:
-            if any(map(matches, read)):
+            if any(map(matches, texts)):
                 found.add(atom)
         for pattern in {hit[0] for hit in hits}:
             found.update(self._atoms[pattern])
             if pattern in self._gates:
-                for gated in self._gates[pattern]:
-                    if any(map(gated.matches, texts if gated.as_written else read)):
-                        found.add(gated.atom)
-        return found
+                found.update(atom for atom, matches in self._gates[pattern] if any(map(matches, texts)))
 
 
 def marked(texts: Sequence[str]) -> str:
