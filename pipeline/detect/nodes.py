@@ -142,7 +142,7 @@ class Node(dict[tuple[int, ...], Verdict]):
         self._certain = certain
         self._source = source
         self._unknown: frozenset[Asked] = LATE | lazy
-        self.fields = sorted(asked for asked in atoms if isinstance(asked, str) and asked not in lazy)
+        self.fields = tuple(sorted(asked for asked in atoms if isinstance(asked, str) and asked not in lazy))
         self.values_of = getter(self.fields)
         self.memos = [source.memo(field) for field in self.fields]
         self._tests: dict[int, AtomTest | None] = {}
