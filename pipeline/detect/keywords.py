@@ -89,9 +89,8 @@ class KeywordGate:
     @property
     def searchable(self) -> bool:
         """Whether the keywords can be searched for in JSON text, and are seldom there."""
-        return not self._numbers and all(
-            len(literal.lstrip(_HIDDEN)) >= _SHORTEST_SEARCHED and not set(literal) <= _OF_IDS for literal in self.literals
-        )
+        rare = (len(literal.lstrip(_HIDDEN)) >= _SHORTEST_SEARCHED for literal in self.literals)
+        return not self._numbers and all(rare) and not any(set(literal) <= _OF_IDS for literal in self.literals)
 
 
 class TextGate:

@@ -56,6 +56,9 @@ class LineMatcher:
                 continue
             try:
                 record = loads(line)
+                if type(record) is not dict:
+                    found.append(None)
+                    continue
                 if number in odd:
                     found.append(self._match_odd(record, line, nested=number in nested))
                     continue
@@ -67,7 +70,7 @@ class LineMatcher:
                 matched, later = way.node[tuple(map(getitem, way.memos, way.values_of(record)))]
                 found.append(matched if later is None else _with_later(matched, later, way, record))
             except (orjson.JSONDecodeError, TypeError):
-                # No JSON, no object, or an array where a rule asks.
+                # No JSON, or an array where a rule asks.
                 found.append(None)
         return found
 

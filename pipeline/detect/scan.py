@@ -18,8 +18,8 @@ from pipeline.detect.formula import Atom, TrueAtoms
 from pipeline.detect.plain import Network, Test, addresses_in, compile_test
 from pipeline.detect.plan import Boolean, Cidr, Exists, Leaf, Null, Number, Regex, Text
 from pipeline.detect.regexes import RegexSet, Search, compile_like
-from pipeline.detect.view import EventView, number_of, text_of
-from schemas.event import Scalar, Value
+from pipeline.detect.view import EventView, Present, number_of, text_of
+from schemas.event import Value
 
 Trace = frozenset[str | Atom]
 """What was found in a value: literals, and atoms that are true by other tests. Values with the same are alike."""
@@ -106,9 +106,7 @@ class Scan:
         """What is true of every value with this trace."""
         return self.present | self._folded.atoms_of(trace)
 
-    def _with_rarer(
-        self, found: Trace, value: Value, elements: Sequence[Present], texts: Sequence[str]
-    ) -> Trace:
+    def _with_rarer(self, found: Trace, value: Value, elements: Sequence[Present], texts: Sequence[str]) -> Trace:
         """A trace, and what is true by other tests than those of folded text."""
         more: set[Atom] = set()
         if self._regexes is not None:

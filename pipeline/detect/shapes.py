@@ -59,6 +59,7 @@ class Way:
         """The values that a later node asks about."""
         known = self._later.get(later.fields)
         if known is None:
+            self._route.memory.spend(_SHAPE_BYTES)
             known = self._later[later.fields] = getter([self.fields[name] for name in later.fields])
         return known
 
