@@ -18,14 +18,14 @@ from pipeline.detect.view import EventView
 from schemas.event import MAX_DEPTH, MAX_ELEMENTS
 
 # What begins where the search finds something else as well: a boolean, an object, an escape.
-KEYWORDS = ("true story", "[mimikatz", ": {evil", "evil", 'e"vil', "rue", "\\users", "\u017fecret")
+KEYWORDS = ("true story", "[mimikatz", ": {evil", "evil", 'e"vil', "\\users", "sexy")
 BY_KEYWORD = [DetectionPlan(text, text, LogSource(), Text(None, "contains", text)) for text in KEYWORDS]
 BY_FIELD = [
     DetectionPlan("1", "1", LogSource(), Number("a", "==", 1)),
     DetectionPlan("true", "true", LogSource(), Boolean("a", truth=True)),
     DetectionPlan("b.c", "b.c", LogSource(), Text("b.c", "equals", "evil")),
 ]
-scraps = st.sampled_from(["", "x", " ", '":', "true", "{", "[", *KEYWORDS])
+scraps = st.sampled_from(["", "x", " ", "\u017fexy", '":', "true", "{", "[", *KEYWORDS])
 texts = st.lists(scraps, max_size=4).map("".join)
 scalars = st.one_of(texts, st.booleans(), st.sampled_from([1, 1.0, 0, None]))
 values = st.recursive(
@@ -89,3 +89,12 @@ def test_ordinary_lines_are_not_left_to_the_reader(line: bytes) -> None:
 )
 def test_what_may_be_refused_is_left_to_the_reader(line: bytes) -> None:
     assert LineMatcher(Detector(BY_FIELD, routed=False)).match([line]) == [None]
+
+
+@pytest.mark.parametrize("text", ['":true story', '":[mimikatz', '": {evil', '":false rumours are evil', "\u017fexy"])
+@pytest.mark.parametrize("escaped", [True, False])
+def test_no_keyword_hides_in_what_the_search_finds_first(text: str, escaped: bool) -> None:  # noqa: FBT001
+    line = written({"c": text}, (",", ":"), escaped=escaped)
+    matcher = LineMatcher(Detector(BY_KEYWORD, routed=False))
+    assert matcher.match([b'{"c":"nothing"}']) == [()]
+    assert matcher.match([line, b'{"c":"nothing"}']) == [None, ()]
