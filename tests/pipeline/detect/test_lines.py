@@ -93,7 +93,7 @@ def test_what_may_be_refused_is_left_to_the_reader(line: bytes) -> None:
 
 @pytest.mark.parametrize("text", ['":true story', '":[mimikatz', '": {evil', '":false rumours are evil', "\u017fexy"])
 @pytest.mark.parametrize("escaped", [True, False])
-def test_no_keyword_hides_in_what_the_search_finds_first(text: str, escaped: bool) -> None:  # noqa: FBT001
+def test_no_keyword_hides_in_what_the_search_finds_first(text: str, escaped: bool) -> None:
     line = written({"c": text}, (",", ":"), escaped=escaped)
     matcher = LineMatcher(Detector(BY_KEYWORD, routed=False))
     assert matcher.match([b'{"c":"nothing"}']) == [()]
