@@ -15,11 +15,11 @@ from connectors.patience import Patience
 from connectors.settings import ElasticsearchConnection
 from schemas.errors import printable
 from schemas.event import Origin
-from schemas.index_template import MEMBER_TEMPLATE_NAME, TEMPLATE_NAME, index_template, member_index_template
+from schemas.index_template import TEMPLATES
 
 log = structlog.get_logger()
 
-MAX_BULK_DOCUMENTS: Final = 500
+MAX_BULK_DOCUMENTS: Final = 2000
 MAX_BULK_BYTES: Final = 4 * 1024 * 1024
 REFUSED_WAIT_SECONDS: Final = 10.0
 """Between tries when Elasticsearch refuses this user: only a person can mend that."""
@@ -131,8 +131,8 @@ class AlertStore:
 
     def _install_template(self) -> None:
         if not self._template_installed:
-            self._client.indices.put_index_template(name=TEMPLATE_NAME, body=index_template())
-            self._client.indices.put_index_template(name=MEMBER_TEMPLATE_NAME, body=member_index_template())
+            for name, template in TEMPLATES.items():
+                self._client.indices.put_index_template(name=name, body=template())
             self._template_installed = True
 
     def _wait(self, error: ApiError | TransportError, outcome: Outcome) -> None:

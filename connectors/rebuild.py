@@ -148,7 +148,7 @@ def _write_all(
     while any(consumer.position(place) < ends[place] for place in places):
         batches: dict[Any, list[Record]] = consumer.poll(timeout_ms=POLL_MS)
         records = [record for batch in batches.values() for record in batch]
-        documents, rejected = read_records(records, member_indices=settings.member_indices)
+        documents, rejected = read_records(records, settings.audiences)
         refused += len(rejected) + len(store.put(documents))
         done += len(records)
         observe(done, whole)

@@ -24,6 +24,7 @@ from schemas.alert import (
     Level,
     MemberHit,
     Organizations,
+    SharePolicy,
     Threat,
     ThreatItem,
 )
@@ -128,6 +129,7 @@ class AlertWriter:
                 members=self._members(spread, counts),
                 evidence=[_evidence(hit, correlation) for hit in content.evidence()],
                 tlp=correlation.tlp,
+                share=SharePolicy(k=correlation.share.k, tlp=correlation.share.tlp) if correlation.share else None,
                 pack=self._pack,
             ),
         )
