@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check bench bench-detection bench-correlation oracle lint types imports fast constraints generate clean
+.PHONY: help setup demo test check bench bench-detection bench-correlation bench-keyed savepoint oracle lint types imports fast constraints generate clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,11 +34,17 @@ imports: $(READY)
 bench: setup ## measure throughput, latency and start-up; prints a table
 	@$(BIN)/python -m benchmarks.pipeline
 
-bench-detection: $(READY) ## detection on one core beside rsigma, where that is on the path
+bench-detection: $(READY) ## detection on one core beside rsigma, where that is on the path; ten times the rules; memory
 	@$(BIN)/python -m benchmarks.detection
 
 bench-correlation: $(READY) ## the correlation core on one core
 	@$(BIN)/python -m benchmarks.correlation
+
+bench-keyed: setup ## keyed hits on one slot, bytes for each group, checkpoints at a million groups
+	@$(BIN)/python -m benchmarks.keyed
+
+savepoint: setup ## record the job's state for the tests of later releases: make savepoint NAME=0.1.0
+	@JSOC_TEST_HOME=/tmp/jointsoc-savepoint $(BIN)/python -m tests.e2e.recorded_job $(NAME)
 
 oracle: $(READY) ## every SigmaHQ rule against SQLite's verdicts and written-out references; some minutes
 	@JSOC_ORACLE=all JSOC_EXAMPLES=5000 $(BIN)/pytest -q tests/pipeline/detect/test_oracle.py tests/pipeline/detect/test_references.py tests/pipeline/detect/test_hostile.py

@@ -1,216 +1,144 @@
 """Detection on one core beside rsigma: the same rules, the same events, matches written by both; CPU seconds.
 
-    python -m benchmarks.detection --rules SIGMAHQ/rules --lanes LANES --otrf OTRF [--rsigma PATH]
+    python -m benchmarks.detection [--rules SIGMAHQ/rules] [--lanes LANES] [--otrf OTRF] [--rsigma PATH] [--only NAME]
 
-Rule loading is left out on both sides: a run on one empty event is subtracted. `first` is the first 10,000 events with
-empty memos, `cold` the whole lane from empty memos, `warm` the same again.
+Rule loading is left out on both sides: for rsigma a run on one empty event is subtracted. `first` is the first 10,000
+events with empty memos, `cold` all of them from empty memos, `warm` the same again. Then ten times the rules, the
+memory of a worker, and every match that only one of the two engines finds, with its reason.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
-import gzip
-import io
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.cli.detect import Matcher, Tally
-from pipeline.detect.evaluate import Detector
-from pipeline.detect.records import read_stream
-from pipeline.rulepack import build_pack, read_pack
-from schemas.event import flatten
-from schemas.logsource import ATTRIBUTES, FIELDS, derive_logsource
+from benchmarks.detection_events import inputs
+from benchmarks.detection_peer import Peer, differences, told
+from benchmarks.detection_worker import DAY, HOSTILE, time_matching, weigh
+from pipeline.detect.taxonomy import TAXONOMIES
+from pipeline.rulepack import build_pack
 from schemas.member import MemberRegistry
 
-EVENTS: Final = 100_000
-FIRST: Final = 10_000
-LANES: Final = ("structured_windows", "match_heavy", "sysmon_file_event")
 ROUNDS: Final = 3
-
-
-def lane_lines(path: Path) -> list[bytes]:
-    """A lane repeated to `EVENTS` lines."""
-    lines = [line for line in gzip.decompress(path.read_bytes()).splitlines() if line.strip()]
-    return (lines * (EVENTS // len(lines) + 1))[:EVENTS]
-
-
-def unique_lines(path: Path) -> list[bytes]:
-    """The same lane with every text its own, apart from the log source."""
-    lines = []
-    for number, line in enumerate(lane_lines(path)[: EVENTS // 2]):
-        event = orjson.loads(line)
-        lines.append(orjson.dumps({name: _unique(name, value, number) for name, value in event.items()}))
-    return lines
-
-
-def _unique(name: str, value: Any, number: int) -> Any:
-    return f"{value}#{number}" if isinstance(value, str) and name not in ATTRIBUTES else value
-
-
-def real_lines(folder: Path) -> list[bytes]:
-    """Recorded events; each states its log source in words that rsigma reads too, `none` where it has none."""
-    lines: list[bytes] = []
-    for path in sorted(folder.glob("*.ndjson.gz")):
-        lines += [_stated(line) for line in gzip.decompress(path.read_bytes()).splitlines() if line.strip()]
-    return lines
-
-
-def _stated(line: bytes) -> bytes:
-    event = orjson.loads(line)
-    fields = dict(flatten(event))
-    derive_logsource(fields)
-    for attribute, field in zip(ATTRIBUTES, FIELDS, strict=True):
-        value = fields.get(field, "none")
-        event[attribute] = value[0] if isinstance(value, tuple) else value
-    return orjson.dumps(event)
-
-
-def cpu_of(command: list[str], events: Path, output: Path) -> float:
-    """User and system seconds of a process that reads `events` and writes `output`."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with events.open("rb") as source, output.open("wb") as sink:
-        subprocess.run(command, stdin=source, stdout=sink, stderr=subprocess.DEVNULL, check=False)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def rsigma_figures(rsigma: str, rules: Path, events: Path, scratch: Path) -> tuple[float, Counter[str]]:
-    """CPU seconds without loading the rules, and matches by rule."""
-    command = [rsigma, "engine", "eval", "-r", str(rules), "--logsource-routing", "--quiet"]
-    command += ["--output-format", "ndjson"]
-    empty = scratch / "empty.ndjson"
-    empty.write_bytes(b"{}\n")
-    out = scratch / "rsigma.ndjson"
-    seconds = statistics.median(
-        cpu_of(command, events, out) - cpu_of(command, empty, scratch / "none") for _ in range(ROUNDS)
-    )
-    return seconds, Counter(orjson.loads(line)["rule_id"] for line in out.read_bytes().splitlines())
-
-
-def own_figures(pack: Path, events: Path) -> dict[str, Any]:
-    """One process of ours: CPU seconds for the first events, the whole from cold, the whole again; and memory."""
-    command = [sys.executable, "-m", "benchmarks.detection", "--measure", str(pack), str(events)]
-    runs = [json.loads(subprocess.run(command, capture_output=True, check=True).stdout) for _ in range(ROUNDS)]
-    figures: dict[str, Any] = {name: statistics.median(run[name] for run in runs) for name in runs[0] if name != "by"}
-    return figures | {"by": Counter(runs[0]["by"])}
-
-
-def measure(pack: Path, events: Path) -> None:
-    """What `own_figures` runs in a fresh process; prints JSON."""
-    detector = Detector(read_pack(pack).detections)
-    gc.collect()
-    gc.freeze()
-    lines = events.read_bytes().splitlines(keepends=True)
-    out = io.BytesIO()
-    parts = {"first": lines[:FIRST], "later": lines[FIRST:], "warm": lines}
-    seconds = {}
-    for name, part in parts.items():
-        stream = io.BytesIO(b"".join(part))
-        matcher = Matcher(detector, Tally(len(detector.plans)), out, thorough=False)
-        begun = time.process_time()
-        matcher.match("-", read_stream(stream))
-        seconds[name] = time.process_time() - begun
-    begun = time.process_time()
-    for line in lines:
-        orjson.loads(line)
-    found = out.getvalue()[: len(out.getvalue())]
-    by = Counter(orjson.loads(line)["rule"] for line in found.splitlines())
-    print(
-        json.dumps(
-            {
-                "events": len(lines),
-                "first_events": len(parts["first"]),
-                "first": seconds["first"],
-                "cold": seconds["first"] + seconds["later"],
-                "warm": seconds["warm"],
-                "loads": time.process_time() - begun,
-                "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-                "by": {rule: count // 2 for rule, count in by.items()},
-            }
-        )
-    )
-
-
-def inputs(lanes: Path, otrf: Path) -> Iterator[tuple[str, list[bytes]]]:
-    """Names and lines of everything to measure."""
-    for lane in LANES:
-        yield lane, lane_lines(lanes / f"{lane}.ndjson.gz")
-    yield "real events (OTRF)", real_lines(otrf)
-    yield "every text unique", unique_lines(lanes / "structured_windows.ndjson.gz")
+MORE_RULES: Final = 10
+MEASURED_WITH_MORE: Final = ("structured_windows", "recorded (OTRF)")
+MEMORY: Final = "memory"
+PARTS: Final = ("first", "cold", "warm")
 
 
 def main() -> None:
-    """Measure and print the table."""
+    """Measure and print the tables."""
+    options = _options()
+    if options.worker:
+        print(json.dumps(_WORK[options.worker[0]](*options.worker[1:])))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        pack = Path(folder) / "rules.pack"
+        build_pack([options.rules], MemberRegistry(), skip_unsupported=True, taxonomy=options.taxonomy).write(pack)
+        measure(options, pack, Path(folder) / "events.ndjson", Console(width=140))
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--measure", nargs=2, type=Path, metavar=("PACK", "EVENTS"), help=argparse.SUPPRESS)
+    parser.add_argument("--worker", nargs="+", help=argparse.SUPPRESS)
     corpora = Path(os.environ.get("JSOC_CORPORA", "../shared/corpora"))
     parser.add_argument("--rules", type=Path, default=corpora / "sigmahq" / "rules")
     parser.add_argument("--lanes", type=Path, default=corpora / "lanes")
     parser.add_argument("--otrf", type=Path, default=corpora / "otrf")
     parser.add_argument("--rsigma", default=shutil.which("rsigma"), help="where rsigma 0.23.0 is")
-    arguments = parser.parse_args()
-    if arguments.measure:
-        measure(*arguments.measure)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        print_table(arguments, Path(folder))
+    parser.add_argument("--taxonomy", choices=TAXONOMIES, default="sigma", help="what the rules are compiled for")
+    parser.add_argument("--only", help=f"one kind of events, or `{MEMORY}`; the beginning of its name will do")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each figure; the median counts")
+    return parser.parse_args()
 
 
-def print_table(arguments: argparse.Namespace, scratch: Path) -> None:
-    """One row for each input; then every rule that the two engines count differently."""
-    console = Console(width=140)
-    pack = scratch / "rules.pack"
-    build_pack([arguments.rules], MemberRegistry(), skip_unsupported=True).write(pack)
-    table = Table(title="events per CPU second; in brackets times rsigma")
-    for column in ("events", "rsigma", "first 10,000", "cold", "warm", "warm / orjson.loads", "memory MB"):
-        table.add_column(column, justify="right")
-    differences: list[str] = []
-    for name, lines in inputs(arguments.lanes, arguments.otrf):
-        events = scratch / "events.ndjson"
+def measure(options: argparse.Namespace, pack: Path, events: Path, console: Console) -> None:
+    """The table of speeds, the table of more rules, the memory, the differences."""
+    speeds = _table("events per CPU second; in brackets times rsigma", "rsigma", *PARTS, "warm / orjson.loads")
+    more = _table(f"with {MORE_RULES} times the rules; in brackets times the CPU seconds per event", *PARTS)
+    lines_told: list[str] = []
+    for name, lines_of in inputs(options.lanes, options.otrf).items():
+        if not name.startswith(options.only or ""):
+            continue
+        lines = lines_of()
         events.write_bytes(b"\n".join(lines) + b"\n")
-        ours = own_figures(pack, events)
-        theirs = None
-        if arguments.rsigma:
-            theirs, by = rsigma_figures(arguments.rsigma, arguments.rules, events, scratch)
-            differences += [
-                f"{name}: {rule} rsigma {by[rule]}, ours {ours['by'][rule]}"
-                for rule in sorted(by | ours["by"])
-                if by[rule] != ours["by"][rule]
-            ]
-        speeds = [
-            _speed(count, seconds, theirs / len(lines) if theirs else None)
-            for count, seconds in (
-                (ours["first_events"], ours["first"]),
-                (len(lines), ours["cold"]),
-                (len(lines), ours["warm"]),
-            )
-        ]
-        beside = _speed(len(lines), theirs, None) if theirs else "not there"
-        table.add_row(name, beside, *speeds, f"{ours['loads'] / ours['warm']:.2f}", f"{ours['memory']:.0f}")
-    console.print(table)
-    for difference in differences:
-        console.print(difference)
+        ours = _figures(pack, events, 1, options.rounds)
+        peer = Peer(options.rsigma, options.rules) if options.rsigma else None
+        theirs = peer.seconds(events, options.rounds) / len(lines) if peer else None
+        beside = f"{1 / theirs:,.0f}" if theirs else "not there"
+        ratio = f"{ours['loads'] / ours['warm']:.2f}"
+        speeds.add_row(name, beside, *(_speed(ours, part, theirs) for part in PARTS), ratio)
+        if peer:
+            found = {(record, rule) for record, rule in ours["found"]}
+            lines_told += told(name, differences(peer, lines, found)) or [f"{name}: no difference in {len(found)}"]
+        if name in MEASURED_WITH_MORE:
+            tenfold = _figures(pack, events, MORE_RULES, options.rounds)
+            more.add_row(name, *(_cost(tenfold, ours, part) for part in PARTS))
+    for table in (speeds, more):
+        if table.row_count:
+            console.print(table)
+    if MEMORY.startswith(options.only or ""):
+        taken = _work("weigh", str(pack), str(options.lanes), str(options.otrf))
+        console.print(
+            f"memory: {taken['loaded']:.0f} MiB with the rules, {taken['after']:.0f} after {DAY:,} events, {HOSTILE:,} "
+            f"of them hostile, {taken['most']:.0f} at most; {taken['matches']:,} matches"
+        )
+    for line in lines_told:
+        console.print(line, markup=False)
 
 
-def _speed(events: int, seconds: float, other: float | None) -> str:
-    ratio = f" ({other * events / seconds:.1f}x)" if other else ""
-    return f"{events / seconds:,.0f}{ratio}"
+def _table(title: str, *columns: str) -> Table:
+    table = Table("events", title=title)
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
+
+
+def _figures(pack: Path, events: Path, times: int, rounds: int) -> dict[str, Any]:
+    """Medians of several processes of ours, and what matched."""
+    runs = [_work("time", str(pack), str(events), str(times)) for _ in range(rounds)]
+    return {
+        name: runs[0][name] if name == "found" else statistics.median(run[name] for run in runs) for name in runs[0]
+    }
+
+
+def _work(*arguments: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.detection", "--worker", *arguments]
+    found: dict[str, Any] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    return found
+
+
+_WORK: Final[dict[str, Callable[..., dict[str, Any]]]] = {
+    "time": lambda pack, events, times: time_matching(Path(pack), Path(events), int(times)),
+    "weigh": lambda pack, lanes, otrf: weigh(Path(pack), Path(lanes), Path(otrf)),
+}
+
+
+def _per_event(figures: dict[str, Any], part: str) -> float:
+    events = figures["first_events" if part == "first" else "events"]
+    return float(figures[part] / events)
+
+
+def _speed(ours: dict[str, Any], part: str, theirs: float | None) -> str:
+    own = _per_event(ours, part)
+    return f"{1 / own:,.0f}" + (f" ({theirs / own:.1f}x)" if theirs else "")
+
+
+def _cost(more: dict[str, Any], ours: dict[str, Any], part: str) -> str:
+    own = _per_event(more, part)
+    return f"{1 / own:,.0f} ({own / _per_event(ours, part):.2f}x)"
 
 
 if __name__ == "__main__":

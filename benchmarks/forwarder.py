@@ -2,11 +2,12 @@
 
 Starts a Kafka of its own. The bare loop is kafka-python alone: it reads the same file and ships each raw line as a
 record, or as many a record as the forwarder does. Filebeat is measured too where it is on the path.
-`python -m benchmarks.forwarder [lines]`; figures of a shared machine are floors.
+`python -m benchmarks.forwarder [--lines N]`; figures of a shared machine are floors.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import random
@@ -36,7 +37,6 @@ from deploy.local.settings import StackSettings, load_stack_settings, project_ro
 from deploy.local.stack import TOPICS_STEP, down, up
 from schemas.member import Member
 
-LINES = int(sys.argv[1]) if len(sys.argv) > 1 else 400_000
 MEMBER = "bench-bank"
 STATE = "state"
 GOALS = {"nginx-access": 20_000, "windows-winlogbeat": 15_000}
@@ -252,7 +252,10 @@ def quiet(*_: object) -> None:
 
 def main() -> None:
     """Measure and print."""
-    table = Table(title=f"{LINES:,} lines from a file to acknowledged events (floors: other work shares the machine)")
+    parser = argparse.ArgumentParser(description="The forwarder, whole process.")
+    parser.add_argument("--lines", type=int, default=400_000)
+    lines = parser.parse_args().lines
+    table = Table(title=f"{lines:,} lines from a file to acknowledged events (floors: other work shares the machine)")
     # Ratios are of CPU seconds: wall time depends on who else is at work.
     columns = ("log", "events/s", "per CPU second", "goal", "bare, per CPU s", "ratio", "bare, batched", "memory")
     for column in (*columns, "Filebeat", "per CPU s", "memory"):
@@ -266,23 +269,23 @@ def main() -> None:
             log = settings.home / f"{mapping}.log"
             draw = random.Random(7)
             with log.open("w", encoding="utf-8") as file:
-                file.writelines(make(draw, number) for number in range(LINES))
+                file.writelines(make(draw, number) for number in range(lines))
             run = forwarded(settings.home, log, mapping, connection)
             bare, batched = (shipped_bare(log, connection, count) for count in (1, MAX_BATCH_EVENTS))
             beat = shipped_by_filebeat(settings.home, log, mapping, connection)
             beside = (
                 ("-", "-", "-")
                 if beat is None
-                else (f"{LINES / beat.wall:,.0f}", f"{LINES / beat.cpu:,.0f}", f"{beat.memory / 2**20:.0f} MiB")
+                else (f"{lines / beat.wall:,.0f}", f"{lines / beat.cpu:,.0f}", f"{beat.memory / 2**20:.0f} MiB")
             )
             table.add_row(
                 mapping,
-                f"{LINES / run.wall:,.0f}",
-                f"{LINES / run.cpu:,.0f}",
+                f"{lines / run.wall:,.0f}",
+                f"{lines / run.cpu:,.0f}",
                 f"{GOALS[mapping]:,}",
-                f"{LINES / bare.cpu:,.0f}",
+                f"{lines / bare.cpu:,.0f}",
                 f"{bare.cpu / run.cpu:.2f}",
-                f"{LINES / batched.cpu:,.0f}",
+                f"{lines / batched.cpu:,.0f}",
                 f"{run.memory / 2**20:.0f} MiB",
                 *beside,
             )

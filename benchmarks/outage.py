@@ -2,16 +2,17 @@
 
 Starts a Kafka of its own and a forwarder, takes Kafka away, writes as many lines as an hour at 2,000 events/s brings
 (rotating the log as it grows), brings Kafka back while lines keep coming at that rate, and reads the topic to its end.
-`python -m benchmarks.outage [lines]`.
+`python -m benchmarks.outage [--lines N] [--live]`: the lines come at once, or live, in the hour they stand for.
 """
 
 from __future__ import annotations
 
+import argparse
+import os
 import random
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -21,13 +22,12 @@ from kafka import TopicPartition
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.forwarder import MEMBER, broker, configured, quiet, resident, run_command
+from benchmarks.forwarder import MEMBER, STATE, broker, configured, quiet, resident, run_command
 from connectors.kafka import open_consumer
 from connectors.settings import KafkaConnection
 from deploy.local import stack
 from deploy.local.kafka_access import ADMIN, kafka_connection
 
-LINES = int(sys.argv[1]) if len(sys.argv) > 1 else 7_200_000
 RATE = 2_000
 """Events a second, before and after the outage."""
 AWAY_SECONDS = 120
@@ -65,12 +65,27 @@ class Log:
         self._file = self._path.open("w", encoding="utf-8")
 
     def grow(self, stop: threading.Event) -> None:
-        """Lines at the usual rate."""
-        begun, written = time.monotonic(), 0
+        """Lines at the usual rate, until told to stop."""
+        begun, before = time.monotonic(), self.lines
         while not stop.wait(0.05):
-            due = int((time.monotonic() - begun) * RATE) - written
-            self.write(due)
-            written += due
+            self.write(before + int((time.monotonic() - begun) * RATE) - self.lines)
+
+    def grow_live(self, count: int) -> None:
+        """So many lines at the usual rate, rotated now and then."""
+        begun, before = time.monotonic(), self.lines
+        for last in range(ROTATE_LINES, count + ROTATE_LINES, ROTATE_LINES):
+            while (written := self.lines - before) < min(last, count):
+                time.sleep(0.05)
+                self.write(min(int((time.monotonic() - begun) * RATE), last, count) - written)
+            self.rotate()
+
+    def grow_at_once(self, count: int) -> None:
+        """So many lines as fast as they can be written, rotated now and then."""
+        last = self.lines + count
+        while self.lines < last:
+            self.write(min(ROTATE_LINES, last - self.lines))
+            self.rotate()
+            time.sleep(2)  # a rotation is noticed; an hour's rotations are further apart than this
 
 
 class Arrived(NamedTuple):
@@ -116,11 +131,15 @@ class Reader:
 
 def main() -> None:
     """Measure and print."""
+    parser = argparse.ArgumentParser(description="An outage of the broker.")
+    parser.add_argument("--lines", type=int, default=7_200_000, help="that come while the broker is away")
+    parser.add_argument("--live", action="store_true", help=f"at {RATE:,} a second, not at once")
+    asked = parser.parse_args()
     table = Table(title="The broker is away (floors: other work shares the machine)")
-    for column in ("lines meanwhile", "away", "caught up in", "events/s", "times real time", "lost or out of order"):
+    for column in ("lines meanwhile", "away", "caught up in", "events/s", "times real time", "per CPU second"):
         table.add_column(column)
-    table.add_column("sent twice")
-    table.add_column("memory")
+    for column in ("lost or out of order", "sent twice", "memory", "state on disk"):
+        table.add_column(column)
     with broker() as (settings, connection):
         log = Log(settings.home / "access.log")
         command = run_command(configured(settings.home, settings.home / "access.log", "nginx-access", connection))
@@ -128,11 +147,9 @@ def main() -> None:
             _grow_for(log, BEFORE_SECONDS)
             stack.stop(settings, "kafka")
             gone, before = time.monotonic(), log.lines
-            while log.lines < before + LINES:
-                log.write(min(ROTATE_LINES, before + LINES - log.lines))
-                log.rotate()
-                time.sleep(2)  # a rotation is noticed; an hour's rotations are further apart than this
+            (log.grow_live if asked.live else log.grow_at_once)(asked.lines)
             time.sleep(max(0.0, gone + AWAY_SECONDS - time.monotonic()))
+            stored, used = disk(settings.home / STATE), cpu_seconds(process.pid)
             stack.start(settings, "kafka", quiet)
             back, backlog = time.monotonic(), log.lines
             stop = threading.Event()
@@ -141,6 +158,7 @@ def main() -> None:
             reader = Reader(kafka_connection(settings, ADMIN))
             reader.read_to(backlog)
             caught_up, sent = time.monotonic() - back, reader.next - before
+            used = cpu_seconds(process.pid) - used
             stop.set()
             growing.join()
             reader.read_to(log.lines)
@@ -148,16 +166,29 @@ def main() -> None:
             process.send_signal(signal.SIGTERM)
         arrived = reader.arrived()
         table.add_row(
-            f"{LINES:,}",
+            f"{asked.lines:,}",
             f"{back - gone:,.0f} s",
             f"{caught_up:,.0f} s",
             f"{sent / caught_up:,.0f}",
             f"{sent / caught_up / RATE:.1f}",
+            f"{sent / used:,.0f}",
             f"{arrived.missing:,}",
             f"{arrived.repeated:,}",
             f"{memory / 2**20:.0f} MiB",
+            f"{stored / 2**10:.0f} KiB",
         )
-    Console(width=140).print(table)
+    Console(width=160).print(table)
+
+
+def disk(folder: Path) -> int:
+    """Bytes of the files in a folder."""
+    return sum(one.stat().st_size for one in folder.rglob("*") if one.is_file())
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _grow_for(log: Log, seconds: float) -> None:

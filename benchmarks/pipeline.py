@@ -15,77 +15,26 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-import psutil
 from kafka import KafkaProducer
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.pipeline_peer import daemon_throughput
+from benchmarks.running_job import bench_stack, work_off
 from benchmarks.traffic import MEMBERS, Figures, background, event, lane
 from connectors.elasticsearch import open_client
-from connectors.kafka import open_consumer, open_producer
-from connectors.settings import KafkaConnection
+from connectors.kafka import open_producer
 from deploy.local.configuration import elasticsearch_connection, kafka_connection
-from deploy.local.flink_job import stop_job
-from deploy.local.members import add_members
-from deploy.local.processes import find_processes
-from deploy.local.settings import StackSettings, load_stack_settings, project_root
-from deploy.local.stack import JOB_STEP, down, start, up
-from schemas.health import PartitionAccount, health_from_json
-from schemas.member import Member
+from deploy.local.settings import StackSettings
 
 EVENTS = int(os.environ.get("JSOC_BENCH_EVENTS", "300000"))
 SECONDS = int(os.environ.get("JSOC_BENCH_SECONDS", "60"))
 RULES = tuple(map(Path, filter(None, [os.environ.get("JSOC_BENCH_RULES")])))
 LANE = os.environ.get("JSOC_BENCH_LANE", "")
 console = Console(stderr=True)
-
-
-@contextmanager
-def bench_stack() -> Iterator[tuple[StackSettings, float]]:
-    """A stack of its own, removed afterwards, and the seconds it took to start."""
-    root = project_root()
-    base = load_stack_settings()
-    rules = (root / "benchmarks" / "rules", *RULES)
-    settings = replace(base, home=root / ".jointsoc" / "bench", port_base=27000, rules=rules)
-    try:
-        begun = time.monotonic()
-        up(settings, _quiet)
-        seconds = time.monotonic() - begun
-        add_members(settings, [Member(id=name, name=name) for name in MEMBERS], _quiet)
-        yield settings, seconds
-    finally:
-        down(settings, _quiet, wipe=True)
-
-
-def throughput(settings: StackSettings, per_record: int) -> Figures:
-    """The job working off a backlog; the processor time is that of broker and TaskManager."""
-    stop_job(settings, lambda _: None)
-    before = _lines(settings)
-    _fill(settings, per_record)
-    spent, begun = _cpu(settings), time.monotonic()
-    start(settings, JOB_STEP, _quiet)
-    samples: list[tuple[float, int]] = []
-    for moment, lines in _progress(settings, before):
-        samples.append((moment, lines))
-        if lines >= EVENTS:
-            break
-    steady = [(moment, lines) for moment, lines in samples if 0.05 * EVENTS <= lines <= 0.95 * EVENTS]
-    slope = 0.0
-    if len(steady) > 1:
-        slope = (steady[-1][1] - steady[0][1]) / (steady[-1][0] - steady[0][0])
-    return Figures(EVENTS / (samples[-1][0] - begun), slope, (_cpu(settings) - spent) / EVENTS)
-
-
-def _cpu(settings: StackSettings) -> float:
-    """Processor seconds so far of the broker, the TaskManager and its Python workers."""
-    pids = [one.pid for name in ("kafka", "taskmanager-1") for one in find_processes(settings, name)]
-    return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids)
 
 
 def traffic(seed: int) -> Iterator[bytes]:
@@ -140,47 +89,6 @@ def _collect(client: object, pending: dict[str, float], found: list[float]) -> N
             found.append(now - pending.pop(address))
 
 
-def _fill(settings: StackSettings, per_record: int) -> None:
-    lines = traffic(per_record)
-    producers = [open_producer(kafka_connection(settings, name)) for name in MEMBERS]
-    for number in range(EVENTS // per_record):
-        producer, name = producers[number % 4], MEMBERS[number % 4]
-        producer.send(f"events.{name}", value=b"\n".join(islice(lines, per_record)))
-    for producer in producers:
-        producer.close()
-
-
-def _lines(settings: StackSettings) -> dict[tuple[str, int], int]:
-    connection = kafka_connection(settings, "dashboard")
-    consumer = open_consumer(connection, "health", group_id=None, consumer_timeout_ms=10_000)
-    newest: dict[tuple[str, int], int] = {}
-    for record in consumer:  # the job is stopped: nothing comes any more
-        _note(record.value, newest)
-    consumer.close()
-    return newest
-
-
-def _progress(settings: StackSettings, before: dict[tuple[str, int], int]) -> Iterator[tuple[float, int]]:
-    connection: KafkaConnection = kafka_connection(settings, "dashboard")
-    consumer = open_consumer(
-        connection, "health", group_id=None, auto_offset_reset="latest", consumer_timeout_ms=300_000
-    )
-    newest = dict(before)
-    for record in consumer:
-        _note(record.value, newest)
-        yield time.monotonic(), sum(newest.values()) - sum(before.values())
-
-
-def _note(value: bytes, newest: dict[tuple[str, int], int]) -> None:
-    message = health_from_json(value)
-    if isinstance(message, PartitionAccount):
-        newest[message.topic, message.partition] = message.lines
-
-
-def _quiet(*_: object) -> None:
-    """The stack's progress is not wanted here."""
-
-
 def _told(figures: Figures) -> str:
     rates = f"{figures.steady:,.0f} events/s steady, {figures.whole:,.0f} whole"
     return f"{rates}, {figures.cpu * 1e6:.0f} us of processor each"
@@ -196,11 +104,11 @@ def main() -> None:
         peer = _told(daemon_throughput(rsigma, RULES[0], list(islice(lane(Path(LANE)), EVENTS))))
         table.add_row("rsigma's daemon over HTTP, the same rules and events", peer)
         console.print(f"rsigma: {peer}")
-    with bench_stack() as (settings, seconds):
+    with bench_stack(*RULES) as (settings, seconds):
         table.add_row("stack up, warm", f"{seconds:.0f} s")
         for per_record in (1, 100):
             console.print(f"throughput, {per_record} per record ...")
-            figures = _told(throughput(settings, per_record))
+            figures = _told(work_off(settings, traffic(per_record), EVENTS, per_record))
             console.print(f"  {figures}")
             what = Path(LANE).name.partition(".")[0] if LANE else "1 KB events"
             table.add_row(f"Kafka to alerts, {what}, {per_record} per record", figures)
@@ -208,10 +116,9 @@ def main() -> None:
             console.print(f"latency at {rate} events/s ...")
             times = latency(settings, rate)
             console.print(f"  {len(times)} alerts, p50 {statistics.median(times):.2f} s")
-            p99 = times[int(len(times) * 0.99) - 1]
-            table.add_row(
-                f"append to searchable at {rate:,} events/s", f"p50 {statistics.median(times):.2f} s, p99 {p99:.2f} s"
-            )
+            p95, p99 = (times[int(len(times) * share) - 1] for share in (0.95, 0.99))
+            told = f"p50 {statistics.median(times):.2f} s, p95 {p95:.2f} s, p99 {p99:.2f} s"
+            table.add_row(f"append to searchable at {rate:,} events/s", told)
     Console().print(table)
 
 

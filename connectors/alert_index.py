@@ -61,12 +61,14 @@ class AlertQuery:
     """RFC 3339; the revision was not made earlier."""
     key: tuple[str, str] | None = None
     """A group-by field and its value."""
+    drill: bool | None = None
+    """Only drills, or none of them."""
     only: tuple[str, ...] | None = None
     """Ids; no others."""
     without: tuple[str, ...] = ()
     """Ids to leave out, at most 65,536."""
     without_of: tuple[str, ...] = ()
-    """What `without` stands for (statuses): counts are shared by it, since the ids change with every click."""
+    """What `without` stands for: counts are shared by it, since the ids change with every click."""
     brief: bool = False
     """For the rows of a screen: counted only as far as they are read (`Found.more`), which spares the index most."""
     order: Order = "newest"
@@ -312,6 +314,7 @@ def _clauses(query: AlertQuery) -> dict[str, list[dict[str, Any]]]:
     base += [{"term": {f"jointsoc.group_by.{query.key[0]}": query.key[1]}}] if query.key else []
     base += _terms("organization.id", query.hit) + _terms("rule.uuid", query.rules)
     base += _terms("threat.tactic.name", query.tactics)
+    base += [{"term": {"jointsoc.drill": query.drill}}] if query.drill is not None else []
     base += [{"terms": {"event.id": list(query.only)}}] if query.only is not None else []
     return {"filter": base, "must_not": _terms("event.id", query.without)}
 

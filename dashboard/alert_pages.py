@@ -15,7 +15,7 @@ from dashboard.answers import away, no_such_alert
 from dashboard.beside import others_of, same_key
 from dashboard.colleagues import colleagues
 from dashboard.language import say
-from dashboard.matrix import grid
+from dashboard.matrix import grid, widened, widths_of
 from dashboard.queue_query import CURRENT
 from dashboard.rows import facts_of, order_of, row_of
 from dashboard.shares import shares
@@ -24,7 +24,7 @@ from dashboard.spread import timeline
 from dashboard.triage import REASONS
 from dashboard.vocabulary import label
 from dashboard.why import reasons
-from dashboard.wording import clock, counted, day_and_clock, number, safe
+from dashboard.wording import clock, counted, day_and_clock, duration, number, safe, sentence, shortened
 from schemas.alert import Alert, Evidence
 from schemas.errors import ConnectionError_, EventError
 from schemas.index_template import index_of
@@ -38,11 +38,11 @@ _WEB: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:\d+)?(/[A-Za-z0-9._~:/?#@!$&
 
 
 @router.get("/alerts/{alert_id}")
-def alert_page(request: Request, site: SiteOf, person: Reader, alert_id: str) -> Response:
-    """What happened, to whom, in which order, and by which rule."""
+def alert_page(request: Request, site: SiteOf, person: Reader, alert_id: str, step: str = "") -> Response:
+    """What happened, to whom, in which order, and by which rule; `step`: width of the matrix' columns, ms."""
     try:
         alert = site.index.get(alert_id)
-        data = _alert(site, alert, person) if alert is not None else {}
+        data = _alert(site, alert, step, person) if alert is not None else {}
     except ConnectionError_:
         return site.page(request, "message.html", person, 503, away=True, title=say("The alert cannot be read now"),
                          text=say("It is kept, and will be here when the index is back."))  # fmt: skip
@@ -79,15 +79,17 @@ def alert_update(site: SiteOf, person: Reader, alert_id: str) -> Response:
             "workflow_news": _last_deed(workflow),
             "readers": site.readers.read(alert.id, person.name),
             "checked": clock(now_ms(), site.zone, seconds=True),
-            **site.pulse.words(),
+            **site.pulse_words(),
         }
     )
 
 
-def _alert(site: Site, alert: Alert, person: Person) -> dict[str, Any]:
+def _alert(site: Site, alert: Alert, step: str, person: Person) -> dict[str, Any]:
     now, names, body = now_ms(), site.names.names(), alert.jointsoc
     workflow = site.desk.of(alert)
-    matrix = grid(alert, names, site.zone, now, site.health.silent)
+    widths = widths_of(alert)
+    chosen = int(step) if step.isdecimal() and int(step) in widths else widths[0]
+    matrix = grid(widened(alert, chosen), names, site.zone, now, site.health.silent)
     window = (matrix.start, matrix.end) if matrix else None
     drawing = timeline(body.members, body.evidence, site.zone, window) if body.members else None
     correlation = site.rules.correlation(alert.rule.uuid)
@@ -102,6 +104,7 @@ def _alert(site: Site, alert: Alert, person: Person) -> dict[str, Any]:
         "drawing": drawing,
         "lanes": list(lanes),
         "matrix": matrix,
+        "widths": [(width, duration(width), width == chosen) for width in widths] if matrix else [],
         "others": others_of(site, alert, now),
         "needed": correlation.min_organizations if correlation else 0,
         "why": reasons(correlation, alert, names, site.zone) if correlation else [],
@@ -117,6 +120,7 @@ def _alert(site: Site, alert: Alert, person: Person) -> dict[str, Any]:
         "safe": safe,
         "when": lambda at: day_and_clock(from_rfc3339(at), site.zone, now),
         "precedents": [(past, same_key(past, alert)) for past in precedents],
+        "closed_times": counted(len(precedents), "time"),
         "verdicts": shares(Counter(past.reason for past in precedents if past.reason)),
         "known_key": any(same_key(past, alert) for past in precedents),
         "related": _related(site, alert),
@@ -140,7 +144,7 @@ def _related(site: Site, alert: Alert) -> list[tuple[str, str, str]]:
             if other.id != alert.id:
                 found[other.id] = other
     workflows = site.desk.of_many(list(found.values()))
-    return [(other.id, safe(other.message), workflows[other.id].status) for other in list(found.values())[:20]]
+    return [(other.id, sentence(other.message), workflows[other.id].status) for other in list(found.values())[:20]]
 
 
 def _last_deed(workflow: Workflow) -> str:
@@ -172,8 +176,17 @@ def _evidence(site: Site, item: Evidence, names: Mapping[str, str], now: int) ->
         "exact_time": safe(item.time, 40),
         "member": names.get(item.member, safe(item.member, 60)),
         "detections": safe(", ".join(item.rule), 200),
-        "place": f"{safe(item.topic, 80)} / {item.partition} / {item.offset:,} / {item.line}",
-        "event_id": safe(item.event_id, 80),
+        "topic": safe(item.topic, 80),
+        "whereabouts": say(
+            "{topic}, partition {p}, offset {o}, line {l}",
+            topic=safe(item.topic, 80),
+            p=item.partition,
+            o=f"{item.offset:,}",
+            l=item.line,
+        ),
+        "place": f"{item.partition} / {item.offset:,} / {item.line}",
+        "event_id": safe(item.event_id, 200),
+        "short_id": shortened(item.event_id, 16),
     }
 
 

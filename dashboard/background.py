@@ -88,11 +88,12 @@ class WorkflowRounds:
     """Looks at the alerts whose revisions were made since the last round."""
 
     def __init__(self, desk: Desk, clock: Callable[[], int] = now_ms) -> None:
-        self._desk, self._since = desk, to_rfc3339(clock() - LOOK_BACK_MS)
+        self._desk, self._clock, self._since = desk, clock, to_rfc3339(clock() - LOOK_BACK_MS)
 
     def __call__(self) -> None:
-        """One round."""
-        self._since = max(self._since, to_rfc3339(from_rfc3339(self._desk.keep(self._since)) - OVERLAP_MS))
+        """One round; a revision that says it was made in the future does not hide those made now."""
+        newest = min(from_rfc3339(self._desk.keep(self._since)), self._clock())
+        self._since = max(self._since, to_rfc3339(newest - OVERLAP_MS))
 
 
 class IndexLag:

@@ -10,7 +10,7 @@ from dashboard.language import say
 from dashboard.site import Site
 from dashboard.triage import key_of
 from dashboard.vocabulary import label
-from dashboard.wording import safe
+from dashboard.wording import counted, safe
 from schemas.alert import Alert
 from schemas.workflow import Workflow
 
@@ -61,7 +61,7 @@ def before_text(precedents: Sequence[Workflow], alert: Alert) -> str:
     known = any(same_key(past, alert) for past in precedents)
     key = say("This key was closed before.") if known else say("This key was never closed before.")
     reasons = Counter(past.reason for past in precedents if past.reason)
-    closed = say("The rule was closed {n} times.", n=len(precedents))
+    closed = say("The rule was closed {times}.", times=counted(len(precedents), "time"))
     return f"{key} {closed} " + say(", ").join(f"{n} {label(reason)}" for reason, n in reasons.most_common())
 
 

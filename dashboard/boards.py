@@ -7,17 +7,29 @@ from dataclasses import dataclass
 from typing import Final
 
 from connectors.alert_index import LEVELS
-from schemas.alert import Alert
+from schemas.alert import Alert, Level
 from schemas.finding import FindingDocument
 from schemas.health import PartitionAccount
 from schemas.times import from_rfc3339, to_rfc3339
 from schemas.workflow import Deed, Workflow
 
+Cells = dict[str, tuple[str, str]]
+"""Name of a cell -> its text and its class: what changes while the page is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoardQuery:
+    """What a board is asked for; each knows which values it takes, and has its own for others."""
+
+    by: str = ""
+    span: str = ""
+
+
 FEW: Final = 5
 """With fewer answers a percentage would say more than is known."""
 AGES: Final = (900_000, 3_600_000, 4 * 3_600_000, 24 * 3_600_000)
 """Columns of the age grid, ms."""
-GOALS: Final[Mapping[str, int]] = {
+GOALS: Final[Mapping[Level, int]] = {
     "critical": 900_000,
     "high": 3_600_000,
     "medium": 4 * 3_600_000,
@@ -121,9 +133,8 @@ def tactic_cells(
     rules: dict[str, int] = {}
     covered: dict[str, set[str]] = {}
     for of_rule in tags:
-        words = [tag.removeprefix("attack.") for tag in of_rule if tag.startswith("attack.")]
-        own = {word.partition(".")[0].upper() for word in words if word[:1] == "t" and word[1:5].isdigit()}
-        for name in {slug(word) for word in words if _is_tactic("attack." + word)}:
+        own = techniques_of(of_rule)
+        for name in {slug(tag.removeprefix("attack.")) for tag in of_rule if _is_tactic(tag)}:
             rules[name] = rules.get(name, 0) + 1
             covered.setdefault(name, set()).update(own)
     found = rules.keys() | alerts.keys()
@@ -145,6 +156,16 @@ def tactic_cells(
     ]
 
 
+def techniques_of(tags: Iterable[str]) -> set[str]:
+    """The ATT&CK techniques that tags name, without their sub-techniques.
+
+    >>> techniques_of(["attack.t1110.004", "attack.credential-access", "cve.2021-44228"])
+    {'T1110'}
+    """
+    words = (tag.removeprefix("attack.") for tag in tags if tag.startswith("attack."))
+    return {word.partition(".")[0].upper() for word in words if word[:1] == "t" and word[1:5].isdigit()}
+
+
 def slug(name: str) -> str:
     """A tactic as tags write it.
 
@@ -163,7 +184,7 @@ def _is_tactic(tag: str) -> bool:
 class AgeRow:
     """How many alerts of one level wait, by how long: one number for each of `AGES`, then the older ones."""
 
-    level: str
+    level: Level
     counts: tuple[int, ...]
 
     def past(self, column: int) -> bool:
@@ -201,6 +222,16 @@ def times_to(deed: Deed, alerts: Sequence[Alert], workflows: Mapping[str, Workfl
         first = next((e for e in workflows[alert.id].history if e.deed == deed and e.who), None)
         if first is not None:
             found.append(max(0, from_rfc3339(first.at) - from_rfc3339(alert.event.created)))
+    return sorted(found)
+
+
+def times_to_answer(findings: Iterable[FindingDocument]) -> list[int]:
+    """From the telling of each institution to its first answer, ms, ascending."""
+    found = []
+    for document in findings:
+        first = next((answer for answer in document.answers if answer.at >= document.finding.made), None)
+        if first is not None:
+            found.append(from_rfc3339(first.at) - from_rfc3339(document.finding.made))
     return sorted(found)
 
 

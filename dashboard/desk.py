@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from connectors.alert_index import MAX_FOUND, AlertQuery, Found
 from connectors.documents import Conflict, Documents, Kind, Stored, Version
-from dashboard.triage import Wish, fresh, granted, inherited, key_of, reopened
+from dashboard.triage import TO_DO, Wish, fresh, granted, inherited, is_reopened, key_of, reopened
 from schemas.alert import Alert
 from schemas.times import from_rfc3339, now_ms, to_rfc3339
 from schemas.workflow import Status, Workflow, WorkflowDocument
@@ -34,6 +35,15 @@ class Alerts(Protocol):
         """One alert as it stands now."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Touched:
+    """What is remembered of an alert that somebody touched."""
+
+    status: str
+    assigned: bool = False
+    reopened: bool = False
+
+
 class Desk:
     """Workflows by alert.
 
@@ -46,7 +56,7 @@ class Desk:
     def __init__(self, documents: Documents, alerts: Alerts, clock: Callable[[], int] = now_ms) -> None:
         self._documents, self._alerts, self._clock = documents, alerts, clock
         self._lock = threading.Lock()
-        self._statuses: dict[str, str] = {}
+        self._touched: dict[str, _Touched] = {}
         self._newest: str | None = None
         self._looked = float("-inf")
 
@@ -90,22 +100,33 @@ class Desk:
         return self._documents.ids(WORKFLOW, where)
 
     def with_status(self, statuses: Iterable[Status]) -> tuple[str, ...]:
-        """Ids of all touched alerts with one of the statuses, written last last.
-
-        They are read once and then only what changed, since every screen asks for them every two seconds.
-        """
+        """Ids of all touched alerts with one of the statuses, written last last."""
         wanted = frozenset(statuses)
+        return self._those(lambda one: one.status in wanted)
+
+    def assigned(self) -> tuple[str, ...]:
+        """Ids of the alerts that somebody still works on."""
+        return self._those(lambda one: one.assigned and one.status in TO_DO)
+
+    def reopened(self) -> tuple[str, ...]:
+        """Ids of the alerts that the centre opened again and nobody took up since."""
+        return self._those(lambda one: one.reopened)
+
+    def _those(self, fits: Callable[[_Touched], bool]) -> tuple[str, ...]:
+        """They are read once and then only what changed, since every screen asks for them every two seconds."""
         with self._lock:
             if time.monotonic() - self._looked > _KEEP_SECONDS:
                 self._look()
-            return tuple(identity for identity, status in self._statuses.items() if status in wanted)
+            return tuple(identity for identity, one in self._touched.items() if fits(one))
 
     def _look(self) -> None:
         started = time.monotonic()
         if self._newest is None:
             for status in ("open", "acknowledged", "moved", "closed"):
                 ids = self._documents.ids(WORKFLOW, {"workflow.status": (status,)})
-                self._statuses |= dict.fromkeys(reversed(ids), status)
+                self._touched |= dict.fromkeys(reversed(ids), _Touched(status))
+            for stored in reversed(self._documents.find(WORKFLOW, {"workflow.status": TO_DO}, limit=_MOST_CHANGED)):
+                self._remember(workflow_of(stored))
             last = self._documents.find(WORKFLOW, {}, limit=1)
             self._newest = workflow_of(last[0]).updated if last else _EPOCH
         else:
@@ -117,8 +138,8 @@ class Desk:
         self._looked = started
 
     def _remember(self, workflow: Workflow) -> None:
-        self._statuses.pop(workflow.id, None)  # the order is that of writing: the latest last
-        self._statuses[workflow.id] = workflow.status
+        self._touched.pop(workflow.id, None)  # the order is that of writing: the latest last
+        self._touched[workflow.id] = _Touched(workflow.status, bool(workflow.assignee), is_reopened(workflow))
 
     def counts(self, field: str, status: Status | None = None) -> dict[str, int]:
         """How many touched alerts hold each value of a workflow field; of one status, or of any."""

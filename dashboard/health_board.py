@@ -42,8 +42,8 @@ class MemberLine:
         waiting: bytes in the forwarder's spool.
         lag: ms that the oldest line has waited at the forwarder.
         rate: lines per second, over the last five minutes.
-        hour: lines, late ones and dead letters of the last hour.
-        columns: the last hour, drawn.
+        recent: lines, late ones and dead letters of the span that was asked for.
+        columns: the same span, drawn.
     """
 
     member: Member
@@ -58,7 +58,7 @@ class MemberLine:
     error: str = ""
     lag: int = 0
     rate: float = 0.0
-    hour: tuple[int, int, int] = (0, 0, 0)
+    recent: tuple[int, int, int] = (0, 0, 0)
     columns: Sequence[Column] = ()
 
     @property
@@ -108,18 +108,18 @@ class HealthBoard:
             elif isinstance(message, PartitionAccount):
                 self._count(message, record.timestamp)
 
-    def lines(self, members: Iterable[Member], now: int, *, hour: bool = False) -> list[MemberLine]:
+    def lines(self, members: Iterable[Member], now: int, *, minutes: int = 0) -> list[MemberLine]:
         """One line for each member; those that need a person come first.
 
         Args:
             members: whom to tell of.
             now: ms since 1970.
-            hour: also what the last hour brought; every page asks for the states, only the board for this.
+            minutes: also what so many last minutes brought; every page asks for the states, only the board for this.
         """
         with self._lock:
             lines = [self._line(member, now) for member in members]
-            if hour:
-                lines = [self._with_hour(line, now) for line in lines]
+            if minutes:
+                lines = [self._with_span(line, now, minutes) for line in lines]
         order = ("no_heartbeat", "no_events", "unknown", "reporting", "disabled")
         return sorted(lines, key=lambda line: (order.index(line.health), not line.behind, line.member.id))
 
@@ -172,14 +172,14 @@ class HealthBoard:
             _lag(beat),
         )
 
-    def _with_hour(self, line: MemberLine, now: int) -> MemberLine:
+    def _with_span(self, line: MemberLine, now: int, minutes: int) -> MemberLine:
         hours = self._hours[line.member.id]
         recent = hours.lines_between(now - RATE_MINUTES * MINUTE_MS, now)
         return replace(
             line,
             rate=recent / (RATE_MINUTES * MINUTE_MS / 1000),
-            hour=hours.last_hour(now),
-            columns=hours.columns(now),
+            recent=hours.recent(now, minutes),
+            columns=hours.columns(now, minutes),
         )
 
 

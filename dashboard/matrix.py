@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from dashboard.language import say
 from dashboard.spread import STRIP_ROWS, STRIP_WIDTH, Bar, shade, strip
 from dashboard.wording import MINUTE, clock, day_and_clock, duration, safe
+from pipeline.correlate.matrix import STEPS
 from schemas.alert import Alert, Evidence, MemberHit
 from schemas.times import from_rfc3339
 
 MOST_COLUMNS: Final = 40
 """A document with more is not drawn as a matrix; the pipeline writes at most 25."""
+MOST_WIDTHS: Final = 3
+"""Widths of columns to choose from."""
 MOST_LABELS: Final = 8
 """Labels of the axis, at most."""
 
@@ -74,13 +78,44 @@ def grid(alert: Alert, names: Mapping[str, str], zone: ZoneInfo, now: int, silen
     start = from_rfc3339(alert.event.start) // step * step
     most = max((count for member in body.members for count in member.counts), default=1)
     every = next(n for n in (1, 2, 3, 5, 6, 10, MOST_COLUMNS) if width / n <= MOST_LABELS)
-    columns = [Column(_label(start + n * step, step, zone, now), n % every == 0) for n in range(width)]
+    columns = [
+        Column(_label(start + n * step, step, zone, now), n % every == 0 and (n == 0 or width - n > 1))
+        for n in range(width)
+    ]
     rows = [
         [_cell(member, n, start + n * step, step, most, alert, names, zone, silent) for n in range(width)]
         for member in body.members
     ]
     hatched = any(cell.css == "hatch" for row in rows for cell in row)
     return Grid(start, start + width * step, duration(step), columns, rows, most, hatched)
+
+
+def widths_of(alert: Alert) -> list[int]:
+    """How wide columns may be, ms: as the alert tells them, and wider as long as two or more are left."""
+    own, start = alert.jointsoc.column_ms, from_rfc3339(alert.event.start)
+    end = start + own * (max((len(member.counts) for member in alert.jointsoc.members), default=0) - 1)
+    wider = (step for step in STEPS if own and step > own and step % own == 0 and end // step > start // step)
+    return [own, *islice(wider, MOST_WIDTHS - 1)]
+
+
+def widened(alert: Alert, step: int) -> Alert:
+    """The same alert with wider columns, still aligned to the epoch.
+
+    Args:
+        alert: as it stands in the index.
+        step: one of `widths_of(alert)`.
+    """
+    own = alert.jointsoc.column_ms
+    if step == own:
+        return alert
+    joined = step // own
+    lead = from_rfc3339(alert.event.start) // own % joined
+    wide = alert.model_copy(deep=True)
+    wide.jointsoc.column_ms = step
+    for member in wide.jointsoc.members:
+        counts = [0] * lead + member.counts
+        member.counts = [sum(counts[at : at + joined]) for at in range(0, len(counts), joined)]
+    return wide
 
 
 DECIDED: Final = 6

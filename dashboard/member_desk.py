@@ -129,13 +129,16 @@ class MemberDesk:
     def verdicts(self) -> dict[str, dict[str, int]]:
         """Rule uuid -> verdict -> number of members' last answers: what a rule's precision is made of."""
         counts: dict[str, dict[str, int]] = {}
-        for stored in self._documents.find(FINDINGS, {"state": ("answered",)}, limit=10_000):
-            document = _document(stored)
+        for document in self.answered(10_000):
             if not document.finding.drill and document.answers:
                 verdict = document.answers[-1].answer.verdict
                 of_rule = counts.setdefault(document.finding.rule, {})
                 of_rule[verdict] = of_rule.get(verdict, 0) + 1
         return counts
+
+    def answered(self, limit: int = 1000) -> list[FindingDocument]:
+        """What institutions answered, written last first."""
+        return list(map(_document, self._documents.find(FINDINGS, {"state": ("answered",)}, limit=limit)))
 
     def waiting(self) -> list[FindingDocument]:
         """What is not answered yet."""

@@ -9,8 +9,8 @@ from schemas.health import PartitionAccount
 
 MINUTE_MS: Final = 60_000
 KEPT_MINUTES: Final = 6 * 60
-SHOWN_MINUTES: Final = 60
-COLUMN_MINUTES: Final = 2
+COLUMNS: Final = 30
+"""Of a drawing, however many minutes it spans."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,10 @@ class MemberHours:
         minute.late += max(0, after.late - before.late)
         minute.dead += max(0, after.dead - before.dead)
 
-    def columns(self, now: int) -> list[Column]:
-        """The last hour, oldest first."""
-        last = now // MINUTE_MS
-        starts = range(last - SHOWN_MINUTES + 1, last + 1, COLUMN_MINUTES)
-        return [self._column(range(start, start + COLUMN_MINUTES)) for start in starts]
+    def columns(self, now: int, minutes: int) -> list[Column]:
+        """So many last minutes (a multiple of `COLUMNS`), oldest first."""
+        last, width = now // MINUTE_MS, minutes // COLUMNS
+        return [self._column(range(start, start + width)) for start in range(last - minutes + 1, last + 1, width)]
 
     def lines_between(self, start: int, end: int) -> int:
         """Lines counted from one moment to another."""
@@ -62,9 +61,9 @@ class MemberHours:
         """When the first remembered minute began, ms; None: nothing was heard yet."""
         return min(self._minutes) * MINUTE_MS if self._minutes else None
 
-    def last_hour(self, now: int) -> tuple[int, int, int]:
-        """Lines, late ones and dead letters of the last hour."""
-        oldest = now // MINUTE_MS - SHOWN_MINUTES
+    def recent(self, now: int, minutes: int) -> tuple[int, int, int]:
+        """Lines, late ones and dead letters of so many last minutes."""
+        oldest = now // MINUTE_MS - minutes
         recent = [one for number, one in self._minutes.items() if number > oldest]
         return sum(m.lines for m in recent), sum(m.late for m in recent), sum(m.dead for m in recent)
 

@@ -1,4 +1,4 @@
-"""How the members' board is laid out: sectors in two columns, and the last hour of each institution in 20 pixels."""
+"""How the members' board is laid out: sectors in two columns, and the last hours of each institution in 20 pixels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dashboard.health_board import MemberLine
 from dashboard.member_hours import Column
 
 HEIGHT = 15
+MOST_IN_PANEL = 16
+"""Lines that stay together in any case."""
 _WIDTH = 112
 
 
@@ -40,12 +42,27 @@ def spark(columns: Sequence[Column]) -> list[SparkColumn]:
     ]  # fmt: skip
 
 
-def in_columns(sectors: Mapping[str, list[MemberLine]]) -> list[list[tuple[str, list[MemberLine]]]]:
-    """The sectors in two columns of about the same height, the largest first."""
-    columns: list[list[tuple[str, list[MemberLine]]]] = [[], []]
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Institutions under one title, or a part of them; `up` and `number` are those of all parts."""
+
+    title: str
+    part: int
+    lines: Sequence[MemberLine]
+    up: int
+    number: int
+
+
+def in_columns(titled: Mapping[str, Sequence[MemberLine]]) -> list[list[Panel]]:
+    """Panels in two columns of about the same height, the largest first; one that is higher than both is parted."""
+    columns: list[list[Panel]] = [[], []]
     heights = [0, 0]
-    for kind, lines in sorted(sectors.items(), key=lambda item: -len(item[1])):
-        shorter = heights.index(min(heights))
-        columns[shorter].append((kind, lines))
-        heights[shorter] += len(lines) + 2
+    most = max(MOST_IN_PANEL, -(-sum(map(len, titled.values())) // 2))
+    for title, lines in sorted(titled.items(), key=lambda item: -len(item[1])):
+        up = sum(line.health == "reporting" for line in lines)
+        for start in range(0, len(lines), most):
+            part = Panel(title, start // most, lines[start : start + most], up, len(lines))
+            shorter = heights.index(min(heights))
+            columns[shorter].append(part)
+            heights[shorter] += len(part.lines) + 2
     return columns

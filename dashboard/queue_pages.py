@@ -8,16 +8,17 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
-from connectors.alert_index import LEVELS, Counts, Found
+from connectors.alert_index import LEVELS, AlertQuery, Counts, Found
+from connectors.documents import MAX_IDS
 from dashboard.answers import away, no_such_alert
 from dashboard.beside import before_text, others_text, told_text
 from dashboard.language import say
 from dashboard.queue_query import (
+    CURRENT,
     GROUPS,
     SPANS,
     STATES,
     STATUSES,
-    TO_DO,
     WORD,
     QueueQuery,
     fits,
@@ -28,7 +29,7 @@ from dashboard.rows import Row, in_groups, open_tally, plain, row_of, views_of
 from dashboard.saved_views import EVERYBODY, only_filters
 from dashboard.saved_views import views_of as saved_views
 from dashboard.site import Anyone, Person, Reader, Site, SiteOf
-from dashboard.triage import REASONS
+from dashboard.triage import REASONS, TO_DO
 from dashboard.vocabulary import label
 from dashboard.wording import MINUTE, clock, counted, duration, safe, shortened
 from schemas.alert import Alert
@@ -61,7 +62,7 @@ def queue_update(request: Request, site: SiteOf, person: Reader) -> Response:
     """The same rows as JSON."""
     try:
         data = _queue(site, person, query_of(request.query_params), request.url.query)
-        return JSONResponse(data | site.pulse.words())
+        return JSONResponse(data | site.pulse_words())
     except ConnectionError_:
         return away()
 
@@ -118,9 +119,18 @@ def _queue(site: Site, person: Person, query: QueueQuery, address: str) -> dict[
 
 def _views(site: Site, person: Person, address: str) -> list[dict[str, Any]]:
     desk = site.desk
-    tally = open_tally(site.index.tally(), desk.counts("level", "closed"))
-    mine = len(desk.ids(statuses=("open", "acknowledged"), assignee=person.name))
-    views = views_of(tally, desk.counts("status"), mine, len(_awaited(site)))
+    closed = desk.with_status(("closed",))
+    drills = AlertQuery(states=CURRENT, drill=True, without=closed[-MAX_IDS:], without_of=("closed",))
+    counts = {
+        "mine": len(desk.ids(statuses=TO_DO, assignee=person.name)),
+        "assigned": len(desk.assigned()),
+        "awaited": len(_awaited(site)),
+        "reopened": len(desk.reopened()),
+        "drills": site.index.counts(drills).total,
+        "acknowledged": len(desk.with_status(("acknowledged",))),
+        "closed": len(closed),
+    }
+    views = views_of(open_tally(site.index.tally(), desk.counts("level", "closed")), counts)
     views += [
         {"name": safe(view.name, 40), "query": view.query, "count": None, "shared": view.owner == EVERYBODY}
         for view in saved_views(site.documents, person.name)
@@ -173,7 +183,7 @@ def _rule_names(alerts: list[Alert]) -> dict[str, str]:
 
 def _nothing(site: Site) -> dict[str, Any]:
     return {
-        "rows": [], "summary": "", "views": views_of(open_tally({}, {}), {}, 0, 0), "by_level": {}, "by_state": {},
+        "rows": [], "summary": "", "views": views_of(open_tally({}, {}), {}), "by_level": {}, "by_state": {},
         "rules": [], "tactics": [], "members": [],
         "checked": clock(now_ms(), site.zone, seconds=True),
         "away": True,

@@ -11,6 +11,7 @@ from starlette.datastructures import QueryParams
 from connectors.alert_index import LEVELS, MAX_FOUND, AlertQuery
 from connectors.documents import MAX_IDS
 from dashboard.desk import Desk
+from dashboard.triage import TO_DO, is_reopened
 from dashboard.wording import MINUTE
 from schemas.alert import State
 from schemas.times import now_ms, to_rfc3339
@@ -20,7 +21,6 @@ STATES: Final[tuple[State, ...]] = get_args(State)
 CURRENT: Final[tuple[State, ...]] = ("open", "settled")
 """What the queue shows unless asked otherwise: a superseded alert lives on under another id."""
 STATUSES: Final[tuple[Status, ...]] = ("open", "acknowledged", "closed")
-TO_DO: Final[tuple[Status, ...]] = ("open", "acknowledged")
 SPANS: Final = {"1h": 3_600_000, "24h": 86_400_000, "7d": 7 * 86_400_000, "30d": 30 * 86_400_000}
 Group = Literal["rule", "key", "member", "level", "status", "tactic"]
 GROUPS: Final[tuple[Group, ...]] = get_args(Group)
@@ -39,6 +39,9 @@ class QueueQuery:
     statuses: tuple[Status, ...] = ()
     """Empty: any."""
     mine: bool = False
+    unassigned: bool = False
+    reopened: bool = False
+    """Only alerts that a new institution opened again."""
     awaited: bool = False
     """Only alerts of which an institution's answer is awaited."""
     tag: str = ""
@@ -60,12 +63,15 @@ def query_of(parameters: QueryParams) -> QueueQuery:
             hit=_words(parameters.getlist("member")),
             tactics=_words(parameters.getlist("tactic")),
             since=to_rfc3339((now_ms() - SPANS[span]) // MINUTE * MINUTE) if span in SPANS else "",
+            drill=True if parameters.get("drill") == "yes" else None,
             order="level" if parameters.get("order") == "level" else "newest",
             limit=_rows(parameters.get("show", "")),
         ),
         # What was superseded has moved: nobody has anything to do with it.
         statuses=statuses or (() if "superseded" in states else TO_DO),
         mine=parameters.get("assignee") == "me",
+        unassigned=parameters.get("assignee") == "nobody",
+        reopened=parameters.get("reopened") == "yes",
         awaited=parameters.get("waiting") == "answers",
         tag=_printable(parameters.get("tag", ""))[:40],
         span=span if span in SPANS else "",
@@ -85,17 +91,25 @@ def with_workflow(query: QueueQuery, desk: Desk, user: str) -> AlertQuery:
     if query.mine or query.tag:
         ids = desk.ids(statuses=wanted, assignee=user if query.mine else "", tag=query.tag)
         return replace(query.alerts, only=tuple(ids[:MAX_IDS]))
-    others = tuple(status for status in STATUSES if status not in wanted)
-    if not others:
-        return query.alerts
+    if query.reopened:
+        return replace(query.alerts, only=desk.reopened()[-MAX_IDS:])
     if "open" not in wanted:
-        return replace(query.alerts, only=desk.with_status(wanted)[-MAX_IDS:])
-    return replace(query.alerts, without=desk.with_status(others)[-MAX_IDS:], without_of=others)
+        taken = frozenset(desk.assigned() if query.unassigned else ())
+        return replace(query.alerts, only=tuple(one for one in desk.with_status(wanted) if one not in taken)[-MAX_IDS:])
+    others = tuple(status for status in STATUSES if status not in wanted)
+    without, of = desk.with_status(others) if others else (), tuple(map(str, others))
+    if query.unassigned:
+        without, of = without + desk.assigned(), (*of, "assigned")
+    return replace(query.alerts, without=without[-MAX_IDS:], without_of=of)
 
 
 def fits(query: QueueQuery, workflow: Workflow) -> bool:
     """Whether an alert that was found is really wanted: ids are remembered for a second, and not without limit."""
-    return not query.statuses or workflow.status in query.statuses
+    return (
+        (not query.statuses or workflow.status in query.statuses)
+        and not (query.unassigned and workflow.assignee)
+        and (not query.reopened or is_reopened(workflow))
+    )
 
 
 def _rows(text: str) -> int:

@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 from dashboard.language import say
 from dashboard.matrix import mini
 from dashboard.spread import Bar
+from dashboard.triage import is_reopened
 from dashboard.vocabulary import label
-from dashboard.wording import clock, counted, duration, key_text, number, safe, span, state_note, tenths
+from dashboard.wording import clock, counted, duration, key_text, number, safe, sentence, span, state_note, tenths
 from schemas.alert import Alert, MemberHit
 from schemas.times import from_rfc3339
 from schemas.workflow import Workflow
@@ -61,7 +62,10 @@ class Row:
     """How many alerts, institutions and corporate groups stand under the heading."""
     message: str
     rule: str
+    rule_note: str
+    """The rule, unless the sentence names it."""
     key: str
+    """The shared key, unless the sentence tells it."""
     key_title: str
     members: int
     names: str
@@ -69,7 +73,8 @@ class Row:
     hits: str
     age: str
     when: str
-    drill: bool
+    drill: str
+    """The word for it; empty if it is none."""
     strip: list[Bar]
     groups: str
     order: list[OrderItem]
@@ -130,9 +135,10 @@ def row_of(
         tags=[safe(tag, 40) for tag in workflow.tags],
         group=" · ".join(_group_of(alert, workflow, group, names) for group in groups),
         group_note="",
-        message=safe(alert.message),
+        message=sentence(alert.message),
         rule=safe(alert.rule.name, 120),
-        key=key_text(body.group_by, short=True),
+        rule_note="" if alert.rule.name in alert.message else safe(alert.rule.name, 120),
+        key="" if _says_key(alert) else key_text(body.group_by, short=True),
         key_title=", ".join(f"{safe(name, 80)} {safe(value)}" for name, value in body.group_by.items()),
         members=len(body.members),
         names=" \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} ".join(shown),
@@ -140,7 +146,7 @@ def row_of(
         hits=number(body.events, exact=body.alert.exact),
         age=say("once") if body.events == 1 else duration(last - first),
         when=span(first, last, zone, now),
-        drill=body.drill,
+        drill=say("Drill") if body.drill else "",
         strip=mini(alert),
         groups=counted(body.groups, "corporate group"),
         order=order_of(body.members, names, zone),
@@ -149,13 +155,15 @@ def row_of(
     )
 
 
+def _says_key(alert: Alert) -> bool:
+    return all(value in alert.message for value in alert.jointsoc.group_by.values())
+
+
 def _status(workflow: Workflow) -> str:
-    """As people see it: an alert that the centre opened again asks for attention."""
+    """As people see it."""
     if workflow.status == "moved":
         return "superseded"
-    changes = [entry for entry in workflow.history if entry.deed in ("acknowledged", "closed", "reopened")]
-    again = workflow.status == "open" and changes and changes[-1].deed == "reopened" and not changes[-1].who
-    return "reopened" if again else workflow.status
+    return "reopened" if is_reopened(workflow) else workflow.status
 
 
 def _group_of(alert: Alert, workflow: Workflow, group: str, names: Mapping[str, str]) -> str:
@@ -278,22 +286,24 @@ def open_tally(alerts: Mapping[tuple[str, str], int], closed: Mapping[str, int])
     return OpenTally(sum(rest.values()), rest.get("critical", 0) + rest.get("high", 0), late)
 
 
-def views_of(tally: OpenTally, statuses: Mapping[str, int], mine: int, asked: int) -> list[dict[str, Any]]:
+def views_of(tally: OpenTally, counts: Mapping[str, int]) -> list[dict[str, Any]]:
     """The views above the queue that everybody has, each with its filter and its count.
 
     Args:
         tally: what is not closed.
-        statuses: number of touched alerts for each status.
-        mine: how many of those to do are assigned to this person.
-        asked: of how many an institution's answer is awaited.
+        counts: how many of those to do are `mine`, `assigned`, `reopened`, `drills` or have an answer `awaited`; how
+            many alerts are `acknowledged` and `closed`.
     """
     views = (
         (say("To do"), "", tally.to_do),
         (say("Critical and high"), "level=critical&level=high", tally.urgent),
-        (say("Mine"), "assignee=me", mine),
-        (say("Waiting for institutions"), "waiting=answers", asked),
-        (say("Acknowledged"), "status=acknowledged", statuses.get("acknowledged", 0)),
-        (say("Closed"), "status=closed", statuses.get("closed", 0)),
+        (say("Mine"), "assignee=me", counts.get("mine", 0)),
+        (say("Unassigned"), "assignee=nobody", max(0, tally.to_do - counts.get("assigned", 0))),
+        (say("Waiting for institutions"), "waiting=answers", counts.get("awaited", 0)),
+        (say("Reopened"), "reopened=yes", counts.get("reopened", 0)),
+        (say("Drills"), "drill=yes", counts.get("drills", 0)),
+        (say("Acknowledged"), "status=acknowledged", counts.get("acknowledged", 0)),
+        (say("Closed"), "status=closed", counts.get("closed", 0)),
         (say("Superseded"), "state=superseded", tally.superseded),
     )
     return [{"name": name, "query": query, "count": count} for name, query, count in views]

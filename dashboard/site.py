@@ -31,11 +31,14 @@ from dashboard.rights import Right
 from dashboard.rule_book import RuleBook
 from dashboard.sessions import LIFETIME_SECONDS, Session, Sessions
 from dashboard.tokens import Tokens
+from dashboard.wording import tenths
 from schemas.alert import Alert
 from schemas.times import now_ms
 
 FOLDER: Final = Path(__file__).parent
 PAGE_HEADER: Final = "x-form-token"
+LATE_AFTER_MS: Final = 10_000
+"""An index that is further behind is marked."""
 _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
@@ -176,15 +179,20 @@ class Site:
             "language": current(),
             "languages": LANGUAGES,
             "script_words": script_words(),
-            "silent": self._silent(),
-            **self.pulse.words(),
+            **(self.pulse_words() if person and person.may("read") else {}),
         }
         return self.templates.TemplateResponse(request, template, context | data, status_code=status)
 
-    def _silent(self) -> int:
-        """How many institutions need a person, for the navigation."""
+    def pulse_words(self) -> dict[str, Any]:
+        """What a page and its updates say of this moment: the navigation's counts, and how far the index is behind."""
         lines = self.health.lines(self.names.registry().members, now_ms())
-        return sum(line.health in ("no_heartbeat", "no_events") or line.behind for line in lines)
+        silent = sum(line.health in ("no_heartbeat", "no_events") or line.behind for line in lines)
+        to_do, behind = self.pulse.to_do, self.pulse.behind
+        return self.pulse.words() | {
+            "nav": {"queue": "" if to_do is None else f"{to_do:,}", "members": str(silent or "")},
+            "behind_text": "" if behind is None else say("{time} behind", time=tenths(behind)),
+            "is_late": (behind or 0) > LATE_AFTER_MS,
+        }
 
 
 def _nothing(_: Right) -> bool:

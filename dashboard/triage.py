@@ -24,6 +24,7 @@ from schemas.workflow import (
 
 Act = Literal["acknowledge", "close", "reopen", "assign", "tag", "untag", "note"]
 ACTS: Final[tuple[Act, ...]] = get_args(Act)
+TO_DO: Final[tuple[Status, ...]] = ("open", "acknowledged")
 REASONS: Final[tuple[CloseReason, ...]] = get_args(CloseReason)
 MAX_TAG: Final = 40
 MAX_WHY: Final = 1000
@@ -163,6 +164,12 @@ def _entry(at: str, who: str, deed: Deed, before: str, after: str, why: str) -> 
 def _since(workflow: Workflow, seen: int) -> list[HistoryEntry]:
     # Each change is one revision and one line, but a successor inherits lines: count from the end.
     return workflow.history[-(workflow.revision - seen) :] if workflow.revision > seen else []
+
+
+def is_reopened(workflow: Workflow) -> bool:
+    """Whether the centre opened the alert again and nobody took it up since: it asks for attention."""
+    changes = [entry for entry in workflow.history if entry.deed in ("acknowledged", "closed", "reopened")]
+    return workflow.status == "open" and bool(changes) and changes[-1].deed == "reopened" and changes[-1].who == CENTRE
 
 
 def reopened(workflow: Workflow, alert: Alert, at: str) -> Workflow | None:

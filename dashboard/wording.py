@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -11,6 +12,10 @@ from schemas.errors import printable
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
+_UNBROKEN = re.compile(r"([!-~]{12})[!-~…]{18,}?([:;,.]?)(?!\S)")
+"""Letters that are no words: Chinese, which needs no spaces, is none of them."""
+NOTHING = "\N{EN DASH}"
+"""Stands where there is no number to tell."""
 
 
 def duration(milliseconds: int) -> str:
@@ -112,6 +117,15 @@ def number(value: int, *, exact: bool = True) -> str:
     return f"{value:,}{'' if exact else '+'}"
 
 
+def per_cent(part: int, whole: int) -> str:
+    """A share with a tenth of a per cent; of nothing there is none.
+
+    >>> per_cent(1, 3), per_cent(0, 0) == NOTHING
+    ('33.3%', True)
+    """
+    return f"{100 * part / whole:.1f}%" if whole else NOTHING
+
+
 def counted(value: int, one: str, many: str = "") -> str:
     """A number and its noun.
 
@@ -146,6 +160,17 @@ def shortened(value: str, longest: int = 26) -> str:
         return text
     side = (longest - 1) // 2
     return f"{text[:side]}…{text[-side:]}"
+
+
+def sentence(message: str) -> str:
+    """An alert's sentence: what has no place to break in it, such as a hash, is cut, so that the words can be read.
+
+    >>> sentence("5df729ce8364b76120199134afc96892b357fd2…: The same web shell, 4 events")
+    '5df729ce8364…: The same web shell, 4 events'
+    >>> sentence("同一位址於三家以上機構嘗試登入客戶入口網站後又於其中一家機構完成轉帳")[-2:]
+    '轉帳'
+    """
+    return _UNBROKEN.sub(r"\1…\2", safe(message))
 
 
 def key_text(group_by: Mapping[str, str], *, short: bool) -> str:

@@ -15,12 +15,11 @@ from typing import Any, Final
 
 import msgspec
 
+from pipeline.compiled_rules import compile_rules
 from pipeline.correlate.chaining import referred_by
 from pipeline.correlate.federation_block import is_enabled
 from pipeline.correlate.rule import Correlation, compile_correlations
-from pipeline.detect.compile import Place, compile_detections, first_of
-from pipeline.detect.load import load_documents, rule_files
-from pipeline.detect.placeholders import Placeholders, with_lists
+from pipeline.detect.placeholders import Placeholders
 from pipeline.detect.plan import DetectionPlan
 from pipeline.detect.taxonomy import Taxonomy
 from pipeline.rule_cache import RuleCache
@@ -129,46 +128,22 @@ def build_pack(
         RuleError: the first rule that cannot be honoured, with file, line and reason.
         ConfigError: a path that is not there.
     """
-    problems: list[RuleError] = []
-    values = with_lists(paths, placeholders)
-    known: dict[Place, DetectionPlan] = {}
-    if cache is None:
-        documents = load_documents(paths, problems=problems if skip_unsupported else None)
-    else:
-        cache.begin(values, taxonomy)
-        documents = _load_cached(paths, cache, known, problems if skip_unsupported else None)
-    documents = [one for one in documents if one.kind != "correlation" or is_enabled(one)]
-    compiled = compile_detections(
-        documents, placeholders=values, taxonomy=taxonomy, on_progress=on_progress, known=known
+    compiled = compile_rules(
+        paths,
+        placeholders=placeholders,
+        taxonomy=taxonomy,
+        skip_unsupported=skip_unsupported,
+        on_progress=on_progress,
+        cache=cache,
     )
-    if cache is not None:
-        cache.keep(documents, known)
-    problems += compiled.problems
-    if problems and not skip_unsupported:
-        raise first_of(problems)
-    for problem in problems:
+    for problem in compiled.problems:
         if on_problem:
             on_problem(problem)
+    documents = [one for one in compiled.documents if one.kind != "correlation" or is_enabled(one)]
     built = compile_correlations(documents, detection_ids(compiled.plans), registry, on_too_few=on_too_few)
     generated = {reference.id for one in built if one.generate for reference in one.references}
     plans = [msgspec.structs.replace(plan, alerts=True) if plan.id in generated else plan for plan in compiled.plans]
     return RulePack(plans, sorted(built, key=lambda correlation: correlation.id), registry)
-
-
-def _load_cached(
-    paths: Sequence[Path], cache: RuleCache, known: dict[Place, DetectionPlan], problems: list[RuleError] | None
-) -> list[RuleDocument]:
-    """As `load_documents`, but of files that the cache holds only the heads; their plans are noted in `known`."""
-    documents: list[RuleDocument] = []
-    for path in rule_files(paths):
-        found = cache.find(path)
-        if found is None:
-            documents += load_documents([path], problems=problems)
-            continue
-        for document, plan in found:
-            documents.append(document)
-            known[path, document.line] = plan
-    return documents
 
 
 def check_correlations(

@@ -65,4 +65,6 @@ def printable(text: str) -> str:
     >>> printable("a\x1b[31mb")
     'a\\x1b[31mb'
     """
+    if text.isprintable():  # nearly always
+        return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -83,6 +83,11 @@ def deciding_fields(names: Collection[str]) -> list[str]:
     return [field for field in dict.fromkeys(asked) if field in names]
 
 
+def telling_fields() -> list[str]:
+    """Every field that `derive_logsource` may look at."""
+    return [*FIELDS, *CHANNEL_FIELDS, *CODE_FIELDS, DATASET, MODULE, *_refining_fields(), *ATTRIBUTES]
+
+
 @cache
 def _refining_fields() -> list[str]:
     table = load_table()

@@ -61,6 +61,10 @@ class MemberRegistry(BaseModel):
         """Member id -> corporate group; an unregistered member is its own group."""
         return {member.id: member.group or member.id for member in self.members}
 
+    def clock_offsets(self) -> dict[str, int]:
+        """Member id -> ms to add to its event times."""
+        return {member.id: member.clock_offset for member in self.members}
+
     def names(self) -> dict[str, str]:
         """Member id -> the institution's name."""
         return {member.id: member.name for member in self.members}

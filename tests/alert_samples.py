@@ -51,6 +51,7 @@ def make_alert(
     message: str = "203.0.113.77: 504 failed logins at 2 institutions in 27 min",
     group_by: dict[str, str] | None = None,
     detections: Sequence[str] = ("Customer login failed",),
+    drill: bool = False,
     **alert_state: Any,
 ) -> Alert:
     """One revision of one alert.
@@ -107,6 +108,7 @@ def make_alert(
             column_ms=step if hits <= MANY else 0,
             members=members,
             evidence=list(_evidence(start, spread, detections)),
+            drill=drill,
             pack="2026.11.23-2",
         ),
     )

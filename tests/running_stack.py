@@ -7,6 +7,7 @@ import random
 import socket
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -95,8 +96,13 @@ class RunningStack:
 
     def python_workers(self) -> list[psutil.Process]:
         """What the first TaskManager's operators run their Python in, oldest first."""
-        found = [psutil.Process(running.pid) for running in processes.find_processes(self.settings, "taskmanager-1")]
-        return [process for process in found if "pyflink.fn_execution.beam.beam_boot" in process.cmdline()]
+        found = []
+        for running in processes.find_processes(self.settings, "taskmanager-1"):
+            with suppress(psutil.NoSuchProcess):
+                process = psutil.Process(running.pid)
+                if "pyflink.fn_execution.beam.beam_boot" in process.cmdline():
+                    found.append(process)
+        return found
 
     def rescale(self, taskmanagers: int) -> None:
         """Stop the job with a savepoint and go on with so many TaskManagers, one slot each."""

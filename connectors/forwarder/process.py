@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import structlog
+from kafka.errors import KafkaError
 from pydantic import ValidationError
 
+from connectors.forwarder.connecting import in_background
 from connectors.forwarder.dead_letter_file import DeadLetterFile
 from connectors.forwarder.heartbeat import Pulse
 from connectors.forwarder.inputs import Input, compile_mapping, load_pseudonyms, open_inputs, same_sources
@@ -63,7 +65,7 @@ class Forwarder:
 
     Args:
         settings: the configuration.
-        connect: opens a Kafka producer.
+        connect: opens a Kafka producer; called in a thread of its own.
 
     Raises:
         ConfigError: a mapping, key or password file, address or the state folder is not as it must be.
@@ -72,7 +74,8 @@ class Forwarder:
     def __init__(self, settings: ForwarderSettings, connect: Callable[[], Producer] | None = None) -> None:
         _check_password(settings)
         self._settings = settings
-        self._connect = connect or (lambda: open_producer(self._settings.kafka, **_PRODUCER_OPTIONS))
+        open_ = connect or (lambda: _opened(self._settings))
+        self._connect = lambda: in_background(open_)
         self._fresh: Callable[[], ForwarderSettings] | None = None
         """Set to ask for a new configuration; gives it."""
         self._positions = PositionsFile(settings.state_dir, settings.member)
@@ -144,7 +147,8 @@ class Forwarder:
                 self._take_configuration(shipper)
             if save.now():
                 self._save()
-            if beat.now():
+            self._pulse.look()
+            if shipper.connected and beat.now():  # after an outage at once
                 self._send_heartbeat(shipper)
             if all(one.source.ended for one in self._inputs.values()):
                 return
@@ -246,7 +250,6 @@ class Forwarder:
         self._positions.save({name: one.source.state() for name, one in self._inputs.items()})
 
     def _send_heartbeat(self, shipper: Shipper) -> None:
-        self._pulse.look()
         beat = self._pulse.beat(shipper.waiting_bytes, shipper.last_error)
         self._pulse.leaves()
         shipper.send_aside(health_topic(self._settings.member), beat.to_json(), self._pulse.arrived)
@@ -261,6 +264,29 @@ class Forwarder:
         except OSError as error:  # their lines' positions were not saved either: they come again
             log.error("forwarder.letters_unsaved", why=f"{type(error).__name__}: {error}")  # noqa: TRY400
         self._positions.close()
+
+
+def _opened(settings: ForwarderSettings) -> Producer:
+    """A producer that knows the topics already, so that no send waits for news of them.
+
+    Raises:
+        ConnectionError_, KafkaError: the broker is away, or refuses the credentials or the member's topic.
+    """
+    producer: Producer = open_producer(settings.kafka, **_PRODUCER_OPTIONS)
+    try:
+        _learn_topics(producer, settings.member)
+    except KafkaError:
+        producer.close(timeout=0)
+        raise
+    return producer
+
+
+def _learn_topics(producer: Any, member: str) -> None:
+    producer.partitions_for(TOPIC_PREFIX + member)
+    try:
+        producer.partitions_for(health_topic(member))
+    except KafkaError as error:  # events go their way without heartbeats
+        log.warning("forwarder.no_heartbeats", why=f"{type(error).__name__}: {error}")
 
 
 def _unusable(settings: ForwarderSettings, error: Exception) -> ConfigError:

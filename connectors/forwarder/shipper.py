@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
 import structlog
 from kafka.errors import KafkaError
 
+from connectors.forwarder.connecting import abandon
 from connectors.patience import Patience
 from schemas.errors import JointSocError
 
@@ -99,7 +101,8 @@ class Shipper:
     again when it is time to, so that logs are watched and a new configuration is heard meanwhile.
 
     Args:
-        connect: opens a producer; raises a JointSocError while the broker is away or the credentials cannot be read.
+        connect: begins to open a producer; the result is a JointSocError or KafkaError while the broker is away or the
+            credentials cannot be read.
         topic: where to.
         patience: how long to pause between tries.
         linger_seconds: a batch leaves at the latest after this time.
@@ -108,7 +111,7 @@ class Shipper:
 
     def __init__(
         self,
-        connect: Callable[[], Producer],
+        connect: Callable[[], Future[Producer]],
         topic: str,
         patience: Patience,
         *,
@@ -120,6 +123,7 @@ class Shipper:
         self._patience = patience
         self._linger = linger_seconds
         self._sent = sent
+        self._attempt: Future[Producer] | None = None
         self._producer: Producer | None = None
         self._giving_up = False
         """Whether the connection is of no use any more, and only its records' fates are waited for."""
@@ -197,14 +201,16 @@ class Shipper:
         except KafkaError as error:
             log.warning("shipper.heartbeat_lost", error=type(error).__name__)
 
-    def use(self, connect: Callable[[], Producer]) -> None:
+    def use(self, connect: Callable[[], Future[Producer]]) -> None:
         """Go on over another connection; what is not acknowledged is sent again over it."""
+        self._abandon()
         self._connect = connect
         self._giving_up = True
         self._patience.over()
 
     def close(self) -> None:
         """Close the connection; what is not acknowledged stays so."""
+        self._abandon()
         self._disconnect(timeout=5)
 
     def _batch(self, name: str) -> Batch:
@@ -267,17 +273,32 @@ class Shipper:
                 batch.receipt = None if batch.lost else batch.receipt
             self._giving_up = False
             self._next_try = time.monotonic() + self._patience.pause()
-        if self._producer is not None or time.monotonic() < self._next_try:
-            return
+        if self._producer is None and self._has_connected():
+            for batch in self._in_flight:
+                if batch.lost and self.connected:
+                    self._send(batch)
+
+    def _has_connected(self) -> bool:
+        """Begin to connect when it is time to; take the connection when it is there."""
+        if self._attempt is None:
+            if time.monotonic() < self._next_try:
+                return False
+            self._attempt = self._connect()
+        if not self._attempt.done():
+            return False
+        attempt, self._attempt = self._attempt, None
         try:
-            self._producer = self._connect()
+            self._producer = attempt.result()
         except (JointSocError, KafkaError) as error:  # a password file that is being replaced is waited for too
             self._failed(error)
             self._next_try = time.monotonic() + self._patience.pause()
-            return
-        for batch in self._in_flight:
-            if batch.lost and self.connected:
-                self._send(batch)
+            return False
+        return True
+
+    def _abandon(self) -> None:
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            abandon(attempt)
 
     def _disconnect(self, timeout: float) -> None:
         producer, self._producer = self._producer, None

@@ -22,30 +22,26 @@ def first_of(sources: tuple[str, ...], absent: frozenset[str], *, nested: bool) 
         absent: texts that mean: no value.
         nested: whether fields hold fields, as in JSON.
     """
-    finds = tuple(_in_objects(source) if nested else _in_fields(source) for source in sources)
+    finds = tuple(_in_objects(source, absent) if nested else _in_fields(source, absent) for source in sources)
     if len(finds) == 1:
-        return _unless_absent(finds[0], absent)
+        return finds[0]
 
     def find_first(data: Parsed) -> Any:
         for find in finds:
             value = find(data)
-            if value is not None and not (type(value) is str and value in absent):
+            if value is not None:
                 return value
         return None
 
     return find_first
 
 
-def _unless_absent(find: Find, absent: frozenset[str]) -> Find:
-    def find_one(data: Parsed) -> Any:
-        value = find(data)
+def _in_fields(name: str, absent: frozenset[str]) -> Find:
+    def find(data: Parsed) -> Any:
+        value = data.get(name)
         return None if type(value) is str and value in absent else value
 
-    return find_one
-
-
-def _in_fields(name: str) -> Find:
-    return lambda data: data.get(name)
+    return find
 
 
 def _in_items(find: Find, items: list[Any]) -> list[Any] | None:
@@ -53,10 +49,10 @@ def _in_items(find: Find, items: list[Any]) -> list[Any] | None:
     return found or None
 
 
-def _in_objects(path: str) -> Find:
+def _in_objects(path: str, absent: frozenset[str] = frozenset()) -> Find:
     """Finds `a.b.c` however the object nests it: as one key, as objects, or half and half; in a list, of each item."""
     if "." not in path:
-        return _in_fields(path)
+        return _in_fields(path, absent)
     steps = path.split(".")
     *outer, last = steps
     splits = tuple((".".join(steps[:count]), ".".join(steps[count:])) for count in range(1, len(steps)))
@@ -67,9 +63,13 @@ def _in_objects(path: str) -> Find:
         for step in outer:  # as nearly everybody nests it: objects in objects
             value = value.get(step)
             if type(value) is not dict:
-                return find_split(data)
-        found = value.get(last)
-        return find_split(data) if found is None else found
+                found = find_split(data)
+                break
+        else:
+            found = value.get(last)
+            if found is None:
+                found = find_split(data)
+        return None if type(found) is str and found in absent else found
 
     def find_split(data: Parsed) -> Any:
         for head, find_rest in inner:

@@ -8,11 +8,12 @@ from typing import Any, Final
 import re2  # type: ignore[import-untyped]
 
 MAX_PROGRAM_BYTES: Final = 8 * 1024 * 1024
-_ANYWHERE: Final = re2._re2.RE2.Anchor.UNANCHORED
-_AT_BEGINNING: Final = re2._re2.RE2.Anchor.ANCHOR_START
 
 Groups = dict[str, str]
 """Named groups that took part in a match."""
+
+Spans = Callable[[bytes], list[tuple[int, int]]]
+"""Where the whole match and each group begin and end; (-1, -1) for what took no part, the whole match included."""
 
 
 class Pattern:
@@ -39,22 +40,20 @@ class Pattern:
                 f"not a regular expression: {shown}; look-around and back-references are not supported"
             ) from error
         indexes = {_name(name): index for name, index in compiled.groupindex.items()}
-        # The spans as C++ gives them: the wrapper's match object costs twice as much as the match.
-        self._spans: Callable[[Any, bytes, int, int], list[tuple[int, int]]] = compiled._regexp.Match
         self._places = tuple(indexes.items())
         self.names: frozenset[str] = frozenset(indexes)
+        self._anywhere, self._at_beginning = quick_spans(compiled) or public_spans(compiled)
 
     def search(self, text: str) -> Groups | None:
         """The named groups of the first match anywhere in the text."""
         raw = text.encode("utf-8", "replace")
-        return self._groups(_ANYWHERE, raw)
+        return self._groups(raw, self._anywhere(raw))
 
     def match(self, raw: bytes) -> Groups | None:
         """The named groups of a match at the beginning of a line of UTF-8."""
-        return self._groups(_AT_BEGINNING, raw)
+        return self._groups(raw, self._at_beginning(raw))
 
-    def _groups(self, anchor: Any, raw: bytes) -> Groups | None:
-        spans = self._spans(anchor, raw, 0, len(raw))
+    def _groups(self, raw: bytes, spans: list[tuple[int, int]]) -> Groups | None:
         if spans[0][0] < 0:
             return None
         groups: Groups = {}
@@ -64,6 +63,30 @@ class Pattern:
             if start >= 0:
                 groups[name] = raw[start:end].decode() if text is None else text[start:end]
         return groups
+
+
+def public_spans(compiled: Any) -> tuple[Spans, Spans]:
+    """Search and match through re2's own match object."""
+    numbers = range(compiled.groups + 1)
+
+    def spans_of(match: Any) -> list[tuple[int, int]]:
+        return [(-1, -1)] if match is None else [match.span(number) for number in numbers]
+
+    return lambda raw: spans_of(compiled.search(raw)), lambda raw: spans_of(compiled.match(raw))
+
+
+def quick_spans(compiled: Any) -> tuple[Spans, Spans] | None:
+    """The same as C++ gives them, at half the cost; None where this release of re2 has them elsewhere.
+
+    They are not public: docs/decisions/0052-re2-spans.md.
+    """
+    try:
+        find, anchors = compiled._regexp.Match, re2._re2.RE2.Anchor
+        anywhere, at_beginning = anchors.UNANCHORED, anchors.ANCHOR_START
+        find(anywhere, b"", 0, 0)
+    except (AttributeError, TypeError):
+        return None
+    return lambda raw: find(anywhere, raw, 0, len(raw)), lambda raw: find(at_beginning, raw, 0, len(raw))
 
 
 def _name(name: str | bytes) -> str:

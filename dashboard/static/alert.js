@@ -6,6 +6,8 @@
   let told = "";
   poll(() => `/api/alerts/${encodeURIComponent(page.dataset.id)}`, (data) => {
     const grown = data.revision !== page.dataset.revision, worked = String(data.workflow) !== page.dataset.workflow;
+    const others = data.readers.length ? T("{names} reads this too", { names: data.readers.join(T(", ")) }) : "";
+    if ($("#readers").textContent !== others) { $("#readers").textContent = others; say(others); }
     place.hidden = news.hidden = !grown && !worked;
     if (place.hidden) return;
     news.textContent = [grown ? data.news : "", worked ? data.workflow_news : ""].filter(Boolean).join(" · ");
@@ -55,52 +57,4 @@
     for (const [id, by] of [["#previous", -1], ["#next", 1]]) { const button = $(id); button.hidden = false; button.disabled = !order[at + by]; button.addEventListener("click", () => go(by)); }
   }
   keys.set("j", () => go(1)).set("k", () => go(-1));
-
-  /* ----- the matrix: one tab stop, arrows walk the cells, Enter keeps the evidence of one ----- */
-  const evidence = [...document.querySelectorAll("[data-evidence]")], note = $("#evidence-note"), all = $("#evidence-all");
-  const noteText = note?.textContent;
-  const showAll = () => { for (const row of evidence) row.hidden = false; all.hidden = true; note.textContent = noteText; say(noteText); };
-  const keep = (cell) => {
-    const { start, end } = cell.dataset, member = cell.closest("tr").dataset.member;
-    const fits = (row) => row.dataset.member === member && +row.dataset.at >= +start && +row.dataset.at < +end;
-    for (const row of document.querySelectorAll("tr.raw")) row.remove();
-    for (const row of evidence) { row.hidden = !fits(row); $(".raw-open", row).ariaExpanded = "false"; }
-    note.textContent = T("{n} shown: {cell}", { n: evidence.filter(fits).length, cell: cell.ariaLabel });
-    all.hidden = false;
-    say(note.textContent);
-  };
-  all?.addEventListener("click", showAll);
-  const rows = [...document.querySelectorAll("#mx tr[data-member]")].map((row) => [...row.querySelectorAll("td[data-start]")]);
-  if (rows.length) {
-    rows[0][0].tabIndex = 0;
-    const steps = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-    const focus = (cell) => { for (const other of document.querySelectorAll("#mx td[tabindex='0']")) other.tabIndex = -1; cell.tabIndex = 0; cell.focus(); };
-    $("#mx").addEventListener("keydown", (event) => {
-      const y = rows.findIndex((row) => row.includes(event.target));
-      if (y < 0) return;
-      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); keep(event.target); return; }
-      const step = steps[event.key], next = step && rows[y + step[0]]?.[rows[y].indexOf(event.target) + step[1]];
-      if (step) { event.preventDefault(); event.stopPropagation(); }
-      if (next) focus(next);
-    });
-    $("#mx").addEventListener("click", (event) => { const cell = event.target.closest("td[data-start]"); if (cell) { focus(cell); keep(cell); } });
-  }
-
-  /* ----- the original event, fetched when asked for ----- */
-  for (const button of document.querySelectorAll(".raw-open")) button.addEventListener("click", async () => {
-    const row = button.closest("tr");
-    if (button.ariaExpanded === "true") { row.nextElementSibling.remove(); button.ariaExpanded = "false"; return; }
-    button.disabled = true;
-    const { status, data } = await send("GET", `${address}/evidence/${row.dataset.evidence}`);
-    button.disabled = false;
-    const line = document.createElement("tr"), cell = document.createElement("td"), raw = document.createElement("pre");
-    line.className = "raw";
-    cell.colSpan = row.cells.length;
-    raw.tabIndex = 0;
-    raw.textContent = status === 200 ? [data.pretty, ...data.explained].filter(Boolean).join("\n\n") : data.error;
-    cell.append(raw);
-    line.append(cell);
-    row.after(line);
-    button.ariaExpanded = "true";
-  });
 })();

@@ -2,11 +2,10 @@
 "use strict";
 (() => {
   const board = $("#main");
-  const cells = new Map([...document.querySelectorAll("[data-cell]")].map((cell) => [cell.dataset.cell, cell]));
-  poll(() => `/api/boards/${board.dataset.board}`, (data) => {
+  const cells = Map.groupBy(document.querySelectorAll("[data-cell]"), (cell) => cell.dataset.cell);
+  poll(() => `/api/boards/${board.dataset.board}${location.search}`, (data) => {
     for (const [name, [text, css]] of Object.entries(data.cells)) {
-      const cell = cells.get(name);
-      if (cell && cell.textContent !== text) {
+      for (const cell of cells.get(name) ?? []) if (cell.textContent !== text) {
         cell.textContent = text;
         cell.classList.add("changed");
         setTimeout(() => cell.classList.remove("changed"), 2000);

@@ -81,9 +81,12 @@ function poll(address, take) {
       live.dataset.checked = data.checked;
       live.classList.remove("off");
       $("#live-text").textContent = T("Live");
-      $(".when", live).textContent = `${data.checked} ${live.dataset.zone}`;
+      $(".when", live).textContent = data.checked;
       banner.hidden = true;
       document.body.classList.remove("paused");
+      $(".lag", live).textContent = data.behind_text;
+      $(".lag", live).classList.toggle("late", data.is_late);
+      for (const [name, count] of Object.entries(data.nav)) $(`[data-nav="${CSS.escape(name)}"]`).textContent = count;
       if (since) { say(T("The alert index is back")); since = null; }
       take(data);
     } catch (error) {

@@ -22,7 +22,7 @@ JOB_NAME: Final = "jointsoc"
 JOB_FILE: Final = "pipeline/jobs/federation_job.py"
 SUBMITTER: Final = "job-submit"
 _SUBMIT_SECONDS: Final = 180
-_STOP_SECONDS: Final = 60
+_STOP_SECONDS: Final = 120
 _TOO_MANY_FAILURES: Final = 4
 _TRACEBACK: Final = "Traceback (most recent call last):"
 _ENDED: Final = frozenset({"FINISHED", "FAILED", "CANCELED", "SUSPENDED"})
@@ -78,11 +78,28 @@ def submit_job(settings: StackSettings, java_home: Path) -> Job:
     if living is not None and living.lives:
         return living
     restore = newest_restore_point(settings)
+    job = run_job(settings, java_home, config_file(settings, "job"), restore)
+    _forget_older_than(settings, restore, job)
+    return job
+
+
+def run_job(settings: StackSettings, java_home: Path, config: Path, restore: Path | None) -> Job:
+    """Have Flink's client submit a job.
+
+    Args:
+        settings: the stack.
+        java_home: the JDK.
+        config: the job's configuration file.
+        restore: the folder of the checkpoint or savepoint that it goes on from, if any.
+
+    Raises:
+        ConfigError, ConnectionError_: as `submit_job`.
+    """
     command = flink_java(settings, java_home, SUBMITTER, ("-Xmx384m", "-XX:TieredStopAtLevel=1"))
     command += ["org.apache.flink.client.cli.CliFrontend", "run", "-d"]
     if restore is not None:
         command += ["-s", restore.as_uri()]
-    command += ["-py", str(project_root() / JOB_FILE), "--config", str(config_file(settings, "job"))]
+    command += ["-py", str(project_root() / JOB_FILE), "--config", str(config)]
     environment = child_environment(settings, SUBMITTER) | flink_environment(settings, java_home)
     with open_log(settings, SUBMITTER) as log:
         try:
@@ -103,7 +120,6 @@ def submit_job(settings: StackSettings, java_home: Path) -> Job:
     job = find_job(settings)
     if done.returncode != 0 or job is None:
         raise _submit_error(settings, "Flink's client failed")
-    _forget_older_than(settings, restore, job)
     return job
 
 
@@ -176,13 +192,14 @@ def _stopped(settings: StackSettings, job: Job, operation: dict[str, Any], say: 
     if "failure-cause" in operation:
         say("the savepoint failed; the next start continues from the last checkpoint")
         return False
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + _STOP_SECONDS
     while time.monotonic() < deadline:
         now = find_job(settings)
         if now is None or now.id != job.id or not now.lives:
-            break
+            return True
         time.sleep(0.1)
-    return True
+    say(f"its savepoint is written, but it has not ended after {_STOP_SECONDS} s")
+    return False
 
 
 def newest_restore_point(settings: StackSettings) -> Path | None:

@@ -28,6 +28,9 @@ MAX_LOG_BYTES: Final = 10 * 1024 * 1024
 """A log file larger than this is set aside (one generation is kept) when its process starts."""
 
 _LOADING_SECONDS: Final = 20.0
+_ENDING_SECONDS: Final = 20.0
+"""A killed JVM gives back gigabytes before it is gone."""
+_RELEASE_SECONDS: Final = 10.0
 
 _children: Final[list[subprocess.Popen[bytes]]] = []
 """What this very Python process started; polled, so that none stays a zombie."""
@@ -133,7 +136,7 @@ def stop_processes(settings: StackSettings, name: str, *, grace: float = 30.0) -
         _wait_gone(family, grace)
     rest = find_processes(settings, name)
     _signal(rest, psutil.Process.kill)
-    _wait_gone(rest, 5.0)
+    _wait_gone(rest, _ENDING_SECONDS)
     _record(settings, name).unlink(missing_ok=True)
     return [running.pid for running in family]
 
@@ -144,7 +147,7 @@ def reap_orphans(settings: StackSettings, name: str) -> list[int]:
     if any(running.leads for running in family):
         return []
     _signal(family, psutil.Process.kill)
-    _wait_gone(family, 5.0)
+    _wait_gone(family, _ENDING_SECONDS)
     return [running.pid for running in family]
 
 
@@ -163,27 +166,37 @@ def kill_process(settings: StackSettings, name: str) -> list[int]:
         if running == leader or (running.parent == leader.pid and psutil.Process(running.pid).name() == program)
     ]
     _signal(victims, psutil.Process.kill)
-    _wait_gone(victims, 5.0)
+    _wait_gone(victims, _ENDING_SECONDS)
     return [running.pid for running in victims]
 
 
 def check_ports(ports: Iterable[int]) -> None:
-    """Make sure that nobody else listens there.
+    """Make sure that nobody else listens there; a port that no living process holds is given time to be let go.
 
     Raises:
         ConfigError: a port is taken; names the process when the system tells.
     """
+    deadline = time.monotonic() + _RELEASE_SECONDS
     for port in ports:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError as error:
+        while _is_taken(port):
+            owner = _owner_of(port)
+            if owner or time.monotonic() > deadline:
                 raise ConfigError(
                     f"{LOOPBACK}:{port}",
-                    f"the port is in use{_owner_of(port)}",
+                    f"the port is in use{owner}",
                     hint="stop that process, or choose other ports: JSOC_PORT_BASE=29000 jsoc up",
-                ) from error
+                )
+            time.sleep(0.1)
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return True
+        return False
 
 
 def port_answers(port: int) -> bool:
@@ -261,8 +274,9 @@ def _wait_gone(processes: Iterable[Running], seconds: float) -> None:
 
 
 def _lives(process: psutil.Process) -> bool:
+    """Whether it runs or still holds its ports: a killed JVM is a zombie while its last threads are ending."""
     try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+        return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
     except psutil.NoSuchProcess:
         return False
 

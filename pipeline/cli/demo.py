@@ -10,6 +10,7 @@ from rich.console import Console
 
 from deploy.demo.play import Demo, DemoOptions
 from deploy.local.settings import load_stack_settings
+from pipeline.cli.first_password import first_password_shown
 from pipeline.cli.progress import shown
 
 PLAIN_WIDTH: Final = 120
@@ -45,7 +46,8 @@ def demo(*, check: bool, once: bool, rate: float, speed: float) -> int:
     stay = sys.stdout.isatty() and sys.stdin.isatty() and not (once or check)
     console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
     play = Demo(settings, DemoOptions(rate=rate, speed=speed, stay=stay), console)
-    with shown(Console(stderr=True)) as observe:
+    talk = Console(stderr=True)
+    with first_password_shown(settings.secrets, talk), shown(talk) as observe:
         play.prepare(observe)
     differing = play.play()
     return 1 if differing and check else 0

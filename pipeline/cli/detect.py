@@ -7,7 +7,7 @@ import io
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
@@ -17,7 +17,9 @@ import orjson
 
 from pipeline.cli.rule_loading import is_rules, load_plans, taxonomy_option
 from pipeline.detect.evaluate import Detector
-from pipeline.detect.records import READ_BYTES, STDIN, Record, read_file, read_stream
+from pipeline.detect.lines import LineMatcher
+from pipeline.detect.nodes import Matched
+from pipeline.detect.records import READ_BYTES, STDIN, Found, Records, read_file, read_line, read_stream
 from pipeline.detect.taxonomy import Taxonomy
 from pipeline.detect.view import elements_of
 from schemas.errors import ConfigError, printable
@@ -62,6 +64,7 @@ class Matcher:
     def __init__(self, detector: Detector, tally: Tally, out: BinaryIO, *, thorough: bool) -> None:
         self._out = out
         self._detector = detector
+        self._lines = LineMatcher(detector)
         self._tally = tally
         self._stating: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._seen: dict[tuple[object, ...], tuple[bool, int]] = {}
@@ -72,22 +75,42 @@ class Matcher:
             for plan in detector.plans
         ]
 
-    def match(self, source: str, records: Iterable[Record]) -> None:
+    def match(self, source: str, records: Records) -> None:
         """Match the records of one file."""
-        tally, match, tails = self._tally, self._detector.match, self._tails
-        write = self._out.write
         place = b'{"source":' + orjson.dumps(source) + b',"record":'
-        for number, fields, problem in records:
-            if fields is None:
-                self._complain(source, number, problem)
+        number = 0
+        for piece in records.pieces:
+            if not isinstance(piece, list):
+                number += 1
+                self._match(source, number, piece, place)
                 continue
-            tally.events += 1
-            if tally.events <= self._looked_at:
-                self._look_at(fields)
-            found = match(fields)
-            if found:
-                tally.matches += len(found)
-                write(b"".join([b"%b%d%b" % (place, number, tails[rule]) for rule in found]))
+            # What the first events say is looked at before they are matched.
+            known = self._lines.match(piece) if self._tally.events >= self._looked_at else [None] * len(piece)
+            for line, matched in zip(piece, known, strict=True):
+                if matched is not None:
+                    number += 1
+                    self._tally.events += 1
+                    self._write(matched, number, place)
+                    continue
+                for found in read_line(line):
+                    number += 1
+                    self._match(source, number, found, place)
+
+    def _match(self, source: str, number: int, found: Found, place: bytes) -> None:
+        fields, problem = found
+        if fields is None:
+            self._complain(source, number, problem)
+            return
+        self._tally.events += 1
+        if self._tally.events <= self._looked_at:
+            self._look_at(fields)
+        self._write(self._detector.match(fields), number, place)
+
+    def _write(self, matched: Matched, number: int, place: bytes) -> None:
+        if matched:
+            self._tally.matches += len(matched)
+            tails = self._tails
+            self._out.write(b"".join([b"%b%d%b" % (place, number, tails[rule]) for rule in matched]))
 
     def _look_at(self, fields: Fields) -> None:
         # Events that state the same are looked at once: else the figures would cost as much as the matching.
@@ -195,7 +218,7 @@ def read_logsource(text: str) -> Fields:
     return fields
 
 
-def _sources(files: tuple[Path, ...]) -> Iterator[tuple[str, Iterator[Record]]]:
+def _sources(files: tuple[Path, ...]) -> Iterator[tuple[str, Records]]:
     for path in files or (Path(STDIN),):
         if str(path) == STDIN:
             with _roomy(sys.stdin.buffer, "rb") as stream:

@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from pipeline.cli.lazy_group import LazyGroup
-from schemas.errors import JointSocError
+from schemas.errors import ConfigError, JointSocError
 
 COMMANDS: Final = {
     "alerts": ("pipeline.cli.alerts:alerts", "List, show and work on what was found."),
@@ -28,6 +28,8 @@ COMMANDS: Final = {
     "user": ("pipeline.cli.user:user", "Who may log in to the dashboard, and tokens for programs."),
 }
 
+OUR_PACKAGES: Final = frozenset({"connectors", "dashboard", "deploy", "pipeline", "schemas"})
+
 
 @click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="jointsoc", prog_name="jsoc")
@@ -46,7 +48,7 @@ def root() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run `jsoc`; a `JointSocError` becomes one line on stderr and its exit code."""
     try:
-        status = root.main(args=arguments, prog_name="jsoc", standalone_mode=False)
+        status = _run(arguments)
     except JointSocError as error:
         click.secho(str(error), fg="red", err=True)
         sys.exit(error.exit_code)
@@ -57,3 +59,17 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo("stopped", err=True)
         sys.exit(130)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _run(arguments: list[str] | None) -> object:
+    try:
+        return root.main(args=arguments, prog_name="jsoc", standalone_mode=False)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in OUR_PACKAGES:
+            raise
+        raise ConfigError(
+            "jsoc",
+            "this command needs a part that is not installed",
+            got=f"no module {error.name}",
+            hint="pip install 'jointsoc[rules]' for rules, detect and replay; pip install 'jointsoc[centre]' for all",
+        ) from error

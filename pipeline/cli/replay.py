@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Final
 
 import click
-import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipeline.cli.replay_records import Source, disorder_of, read_merged, registry_of, source_of
-from pipeline.cli.rule_loading import rule_progress, tell_problem
+from pipeline.cli.rule_loading import rule_progress, save_cache, tell_problem
 from pipeline.correlate.timespan import parse_timespan
 from pipeline.jobs.active_pack import settle_memory
-from pipeline.jobs.local_job import LocalJob
+from pipeline.jobs.local_job import LocalJob, patient
 from pipeline.jobs.message import Passing
+from pipeline.rule_cache import RuleCache, user_cache
 from pipeline.rulepack import RulePack, build_pack, is_pack, read_pack
 from schemas.alert import Alert, alert_from_json
 from schemas.dead_letter import DeadLetter
@@ -30,8 +30,6 @@ from schemas.errors import ConfigError, RuleError, printable
 from schemas.member import MemberRegistry, load_registry
 
 BATCH: Final = 2_000
-LEAST_LATENESS: Final = 3_600_000
-"""Milliseconds; that of the job, unless its settings say otherwise."""
 PROBLEMS_SHOWN: Final = 20
 
 
@@ -62,10 +60,9 @@ def replay(
     sources = [source_of(argument) for argument in files]
     stated = parse_span(lateness, "--lateness") if lateness else None
     pack = _load(rule_paths, sources, members, skip_unsupported=skip_unsupported)
-    offsets = {member.id: member.clock_offset for member in pack.members()}
+    offsets = pack.registry().clock_offsets()
     if stated is None:
-        disorder = disorder_of(sources, offsets)
-        pack, span = _patient(pack, disorder), max(LEAST_LATENESS, disorder)
+        pack, span = patient(pack, disorder_of(sources, offsets))
     else:
         span = stated
     job = LocalJob(pack, span, refusal_teller())
@@ -82,15 +79,6 @@ def replay(
         click.echo(document)
     _tell(job, written or len(settled))
     return 1 if job.unused else 0
-
-
-def _patient(pack: RulePack, disorder: int) -> RulePack:
-    """The pack with no rule settling before the last line of a file that it counts; ids of alerts stay."""
-    correlations = [
-        one if one.settle_after is None else msgspec.structs.replace(one, settle_after=max(one.settle_after, disorder))
-        for one in pack.correlations
-    ]
-    return RulePack(pack.detections, correlations, pack.registry())
 
 
 def parse_span(text: str, option: str) -> int:
@@ -141,15 +129,18 @@ def _load(
         pack = read_pack(packs[0])
         registry = registry if members else pack.registry()
     else:
+        cache = RuleCache(user_cache())
         with rule_progress() as progress:
             pack = build_pack(
                 paths,
                 registry,
                 skip_unsupported=skip_unsupported,
+                cache=cache,
                 on_progress=progress,
                 on_problem=tell_problem,
                 on_too_few=tell_problem if skip_unsupported else None,
             )
+        save_cache(cache)
     if not registry.members:
         registry = registry_of(sources)
     for source in sources:

@@ -11,15 +11,15 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from pipeline.compiled_rules import compile_rules
 from pipeline.correlate.correlation import Correlation
 from pipeline.correlate.federation_block import is_enabled
 from pipeline.correlate.rule import compile_correlations
-from pipeline.detect.compile import compile_detections, first_of
 from pipeline.detect.load import SUFFIXES, load_documents
-from pipeline.detect.placeholders import load_placeholders, with_lists
+from pipeline.detect.placeholders import load_placeholders
 from pipeline.detect.plan import DetectionPlan
 from pipeline.detect.taxonomy import TAXONOMIES, Taxonomy
-from pipeline.rule_cache import RuleCache
+from pipeline.rule_cache import RuleCache, user_cache
 from pipeline.rulepack import detection_ids, is_pack, read_pack
 from schemas.errors import ConfigError, RuleError, printable
 from schemas.member import MemberRegistry
@@ -119,17 +119,21 @@ def _of_pack(path: Path) -> _Loaded:
 def _of_files(
     files: Sequence[Path], placeholders: Path | None, taxonomy: Taxonomy, *, skip_unsupported: bool
 ) -> _Loaded:
-    problems: list[RuleError] = []
-    documents = load_documents(files, problems=problems if skip_unsupported else None)
-    values = with_lists(files, load_placeholders(placeholders) if placeholders else None)
+    cache = RuleCache(user_cache())
     with rule_progress() as progress:
-        compiled = compile_detections(documents, placeholders=values, taxonomy=taxonomy, on_progress=progress)
-    problems += compiled.problems
-    if problems and not skip_unsupported:
-        raise first_of(problems)
-    for problem in problems:
+        compiled = compile_rules(
+            files,
+            placeholders=load_placeholders(placeholders) if placeholders else None,
+            taxonomy=taxonomy,
+            skip_unsupported=skip_unsupported,
+            on_progress=progress,
+            cache=cache,
+        )
+    save_cache(cache)
+    for problem in compiled.problems:
         tell_problem(problem)
-    return _Loaded(compiled.plans, sum(one.kind == "correlation" for one in documents), len(problems))
+    correlations = sum(one.kind == "correlation" for one in compiled.documents)
+    return _Loaded(compiled.plans, correlations, len(compiled.problems))
 
 
 def _check_ids(plans: Sequence[DetectionPlan]) -> None:

@@ -14,9 +14,9 @@ from pydantic import BaseModel
 from connectors.event_log import EventLog
 from connectors.settings import KafkaConnection, load_settings
 from pipeline.cli.replay import parse_span
-from pipeline.cli.replay_records import read_merged, registry_of, registry_with, source_of
+from pipeline.cli.replay_records import disorder_of, read_merged, registry_of, registry_with, source_of
 from pipeline.detect.placeholders import load_placeholders
-from pipeline.jobs.local_job import Line
+from pipeline.jobs.local_job import Line, patient
 from pipeline.rulepack import RulePack
 from pipeline.workbench.backtest import Backtest
 from pipeline.workbench.backtest import backtest as run_backtest
@@ -50,7 +50,10 @@ class _Settings(BaseModel):
 )
 @click.option("--since", default="24h", show_default=True, help="With --kafka: how far back.")
 @click.option("--placeholders", type=Path, help="YAML file with values for `expand`.")
-@click.option("--lateness", default="1h", show_default=True, help="How far out of order a file's events may be.")
+@click.option(
+    "--lateness",
+    help="How late events may be, as in the job; left out, files' events however late they are, with --kafka 1h.",
+)
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def backtest(
     rule: str,
@@ -60,7 +63,7 @@ def backtest(
     settings: Path | None,
     since: str,
     placeholders: Path | None,
-    lateness: str,
+    lateness: str | None,
     form: str,
 ) -> int:
     """Run one rule, by name or id, over recorded events: alerts, members, keys, state, alerts a day.
@@ -75,6 +78,7 @@ def backtest(
     if bool(events) == bool(settings):
         raise ConfigError("jsoc rules backtest", "nothing to read, or two things", expected="either files or --kafka")
     registry = load_registry(members) if members else None
+    span, disorder = parse_span(lateness, "--lateness") if lateness else None, 0
     if settings:
         log = EventLog(load_settings(settings, _Settings).kafka)
         registry = registry or registry_with(log.members())
@@ -82,11 +86,15 @@ def backtest(
     else:
         sources = [source_of(argument) for argument in events]
         registry = registry or registry_of(sources)
-        lines = read_merged(sources, lambda _: None)
+        offsets = registry.clock_offsets()
+        lines = read_merged(sources, lambda _: None, offsets)
+        disorder = disorder_of(sources, offsets) if span is None else 0
     rules = RuleSet(folders, load_placeholders(placeholders) if placeholders else None)
     document = rules.find(rule)
     pack = _pack_of(rules, document, registry)
-    result = run_backtest(pack, document.id, lines, parse_span(lateness, "--lateness"))
+    if span is None:
+        pack, span = patient(pack, disorder)
+    result = run_backtest(pack, document.id, lines, span)
     if form == "json":
         click.echo(json.dumps(_summary(result), indent=2, ensure_ascii=False))
     else:

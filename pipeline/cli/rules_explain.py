@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.replay_records import read_merged, registry_of, source_of
+from pipeline.cli.replay_records import disorder_of, read_merged, registry_of, source_of
 from pipeline.cli.rule_loading import taxonomy_option
 from pipeline.detect.explain import explain as explain_match
 from pipeline.detect.explain import lines_of
@@ -95,7 +95,9 @@ def _explain_correlation(
 ) -> int:
     sources = [source_of(argument) for argument in events]
     registry = load_registry(members) if members else registry_of(sources)
-    timeline = tell_timeline(rules, document, registry, list(read_merged(sources, lambda _: None)))
+    offsets = registry.clock_offsets()
+    lines = list(read_merged(sources, lambda _: None, offsets))
+    timeline = tell_timeline(rules, document, registry, lines, disorder_of(sources, offsets))
     if form == "json":
         click.echo(json.dumps(_summary(timeline), indent=2, ensure_ascii=False))
     else:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 from xml.sax.saxutils import quoteattr
 
 import click
@@ -18,8 +17,8 @@ from pipeline.workbench.run_cases import Outcome, run_cases
 from schemas.errors import ConfigError, JointSocError, printable
 from schemas.member import MemberRegistry, load_registry
 
-LOOK_AGAIN: Final = 0.5
-"""Seconds between two looks at the files."""
+LOOK_MS: Final = 200
+"""So long the system is asked for changes at a time."""
 
 
 @click.command()
@@ -56,7 +55,9 @@ def test(
         click.echo(f"{len(outcomes)} cases, {f'{failed} failed' if failed else 'all pass'}", err=True)
         return 1 if failed else 0
 
-    return _watch(once, (*paths, *cases)) if watch else once()
+    sources = [path for path in (*paths, *cases, members, placeholders) if path is not None]
+    # What is not there cannot be watched, and running once says which it is.
+    return _watch(once, sources) if watch and all(path.exists() for path in sources) else once()
 
 
 def _outcomes(
@@ -83,22 +84,22 @@ def _registry(members: Path | None) -> MemberRegistry:
     return MemberRegistry(members=tuple(institution.member for institution in load_institutions()))
 
 
-def _watch(once: Callable[[], int], paths: Sequence[Path]) -> int:
+def _watch(once: Callable[[], int], paths: Sequence[Path]) -> NoReturn:
+    from watchfiles import Change, watch
+
+    def matters(_: Change, path: str) -> bool:
+        return path.endswith((".yml", ".yaml"))
+
+    changes = watch(*paths, watch_filter=matters, rust_timeout=LOOK_MS, yield_on_timeout=True, raise_interrupt=True)
+    next(changes)  # it watches from here on: what is saved while the cases run is seen, too
     while True:
-        before = _stamps(paths)
         try:
             once()
         except JointSocError as error:  # half a rule, while it is being written
             click.secho(str(error), fg="red", err=True)
         click.echo("waiting for a change; Ctrl-C ends", err=True)
-        while _stamps(paths) == before:
-            time.sleep(LOOK_AGAIN)
-
-
-def _stamps(paths: Sequence[Path]) -> dict[Path, int]:
-    """When each rule, case and list was last written; an editor may take one away for a moment."""
-    files = {file for path in paths for file in (path.rglob("*.y*ml") if path.is_dir() else [path])}
-    return {file: file.stat().st_mtime_ns for file in files if file.exists()}
+        while not next(changes):
+            pass
 
 
 def _write_table(outcomes: Sequence[Outcome]) -> None:

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from deploy.local.settings import MAX_TASKMANAGERS, load_stack_settings
 from deploy.local.stack import up as bring_up
+from pipeline.cli.first_password import first_password_shown
 from pipeline.cli.progress import shown
 
 
@@ -28,6 +29,6 @@ def up(taskmanagers: int | None) -> None:
     """
     settings = load_stack_settings(taskmanagers=taskmanagers)
     console = Console(stderr=True)
-    with shown(console) as observe:
+    with first_password_shown(settings.secrets, console), shown(console) as observe:
         bring_up(settings, observe)
     console.print(f"up. Dashboard: {settings.dashboard_url}", highlight=False)

@@ -19,6 +19,7 @@ from schemas.alert import (
     AlertEvent,
     AlertRule,
     AlertState,
+    Ecs,
     Evidence,
     JointSoc,
     Level,
@@ -34,6 +35,9 @@ from schemas.member import MemberRegistry
 from schemas.times import to_rfc3339
 
 RULESET: Final = "sigma"
+REMEMBERED: Final = 1 << 16
+"""Pieces of evidence that a writer remembers: most of what an alert lists was listed by its revision before."""
+_ECS: Final = Ecs()
 
 _LEVELS: Final[Mapping[str, Level]] = {
     "informational": "informational",
@@ -80,6 +84,7 @@ class AlertWriter:
         self._groups = registry.groups()
         self._pack = pack_version
         self._rules: dict[str, tuple[AlertRule, Threat]] = {}
+        self._evidence: dict[tuple[str, Hit], Evidence] = {}
 
     def alert(
         self, correlation: Correlation, group: Sequence[str], revision: Revision, created: int | None = None
@@ -103,6 +108,7 @@ class AlertWriter:
         successor = None if revision.successor is None else alert_id(correlation, group, revision.successor)
         return Alert(
             timestamp=to_rfc3339(revision.last),
+            ecs=_ECS,
             event=AlertEvent(
                 id=alert_id(correlation, group, revision.start),
                 start=to_rfc3339(first),
@@ -127,7 +133,7 @@ class AlertWriter:
                 without_value=content.valueless if correlation.values else 0,
                 column_ms=step,
                 members=self._members(spread, counts),
-                evidence=[_evidence(hit, correlation) for hit in content.evidence()],
+                evidence=[self._evidence_of(hit, correlation) for hit in content.evidence()],
                 tlp=correlation.tlp,
                 share=SharePolicy(k=correlation.share.k, tlp=correlation.share.tlp) if correlation.share else None,
                 pack=self._pack,
@@ -139,6 +145,14 @@ class AlertWriter:
         if known is None:
             rule = _rule(correlation, correlation.links, correlation.fingerprint)
             known = self._rules[correlation.id] = rule, threat_of(correlation.tags)
+        return known
+
+    def _evidence_of(self, hit: Hit, correlation: Correlation) -> Evidence:
+        known = self._evidence.get((correlation.id, hit))
+        if known is None:
+            if len(self._evidence) >= REMEMBERED:
+                self._evidence.clear()
+            known = self._evidence[correlation.id, hit] = _evidence(hit, correlation)
         return known
 
     def _members(self, spread: Sequence[tuple[str, MemberSpread]], counts: Mapping[str, list[int]]) -> list[MemberHit]:

@@ -33,7 +33,7 @@ class Fresh(NamedTuple):
 class Columns:
     """Parallel sorted lists of times and hits; hits of one millisecond are ordered by their identity."""
 
-    __slots__ = ("_numeric", "highest", "hits", "mask", "members", "positive", "times")
+    __slots__ = ("highest", "hits", "mask", "members", "numeric", "positive", "times")
 
     def __init__(self, *, numeric: bool = False) -> None:
         self.times: list[int] = []
@@ -45,7 +45,7 @@ class Columns:
         self.highest: int | None = None
         """The greatest value ever seen, and the sum of all above zero: in millionths, for types that need numbers."""
         self.positive = 0
-        self._numeric = numeric
+        self.numeric = numeric
 
     def __len__(self) -> int:
         return len(self.times)
@@ -59,8 +59,10 @@ class Columns:
         self.hits.append(hit)
         self.mask |= hit.mask
         self.members.add(hit.member)
-        if hit.also or self._numeric:
-            self._see(hit)
+        if hit.also:
+            self.members.update(hit.also)
+        if self.numeric:
+            self.see_number(hit.value)
         return True
 
     def insert(self, hits: list[Hit]) -> Fresh | None:
@@ -101,8 +103,12 @@ class Columns:
         self.members.add(hit.member)
         if hit.also:
             self.members.update(hit.also)
-        value = hit.value
-        if self._numeric and isinstance(value, int):
+        if self.numeric:
+            self.see_number(hit.value)
+
+    def see_number(self, value: Scalar) -> None:
+        """Take note of a number (millionths); of anything else, do nothing."""
+        if isinstance(value, int):
             if self.highest is None or value > self.highest:
                 self.highest = value
             if value > 0:
@@ -110,7 +116,7 @@ class Columns:
 
     def drop_first(self, count: int) -> None:
         """Forget the oldest hits."""
-        if self._numeric:
+        if self.numeric:
             self.positive -= sum(hit.value for hit in self.hits[:count] if isinstance(hit.value, int) and hit.value > 0)
         del self.times[:count]
         del self.hits[:count]

@@ -179,8 +179,8 @@ class _Reader:
         fields = [field] if isinstance(field, str) else field
         if not isinstance(fields, list) or not fields or not all(isinstance(name, str) and name for name in fields):
             raise self._error(f"{kind} needs a field", "condition", got=field, expected="`field: destination.port`")
-        if len(fields) > (1 if kind in NUMERIC else MAX_GROUP_FIELDS):
-            raise self._error("too many fields", "condition", "field", got=len(fields))
+        if len(fields) > (most := 1 if kind in NUMERIC else MAX_GROUP_FIELDS):
+            raise self._error("too many fields", "condition", "field", got=len(fields), expected=f"at most {most}")
         return tuple(fields)
 
     def _percentile(self, condition: dict[str, Any], named: str) -> int | float | None:

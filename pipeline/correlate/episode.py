@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Final
 
 import msgspec
 
 from pipeline.correlate.content import Content
 from pipeline.correlate.correlation import Correlation
 from pipeline.correlate.identity import digest
+
+DAY: Final = 86_400_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Published(msgspec.Struct, array_like=True):
@@ -120,4 +125,9 @@ def month_of(time: int) -> str:
     >>> month_of(1_700_000_000_000)
     '202311'
     """
-    return datetime.fromtimestamp(time // 1000, UTC).strftime("%Y%m")
+    return _month_of_day(time // DAY)
+
+
+@lru_cache(maxsize=256)  # neighbouring alerts share their day
+def _month_of_day(day: int) -> str:
+    return (_EPOCH + timedelta(days=day)).strftime("%Y%m")

@@ -3,66 +3,26 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from pipeline.correlate.clock import NEVER
 from pipeline.correlate.columns import Columns, Fresh
 from pipeline.correlate.content import Content
-from pipeline.correlate.correlation import NUMERIC, Correlation
+from pipeline.correlate.correlation import NUMERIC
 from pipeline.correlate.eager import EagerSweep, build_eager
 from pipeline.correlate.episode import Episode, Published, Superseded, merge_instants
-from pipeline.correlate.instants import Census, Instant, Referral
+from pipeline.correlate.instants import Census, Instant
 from pipeline.correlate.settling import SettlingSweep
-from pipeline.correlate.thinning import THIN_ABOVE, Thinning
-from pipeline.correlate.waiting import Waiting
+from pipeline.correlate.tally import Tally
+from pipeline.correlate.watch import Watch
 from schemas.alert import SETTLED_REVISION, SUPERSEDED_REVISION, State
 from schemas.hit import Hit
 
 MAX_REWRITTEN: Final = 16
 """Superseded ids of one episode whose tombstones are rewritten when it settles; older ones stay links of a chain."""
 
-
 _NEVER_DUE: Final = 1 << 62
-REFRESH: Final = 5_000
-"""Milliseconds of the settle line between revisions that tell of nothing but more: a flood is one growing alert."""
-EVICTION_PARTS: Final = 4
-"""Old hits stay for up to this part of the timespan longer than they matter."""
-
-
-class Watch:
-    """A correlation together with what it needs to be evaluated; one for all of its groups.
-
-    Args:
-        correlation: the rule.
-        groups: member -> corporate group.
-        thin_above: hits that a group may hold before it is thinned.
-        referrals: the places where other correlations refer to it.
-    """
-
-    def __init__(
-        self,
-        correlation: Correlation,
-        groups: Mapping[str, str],
-        thin_above: int = THIN_ABOVE,
-        referrals: Sequence[Referral] = (),
-    ) -> None:
-        self.correlation = correlation
-        self.groups = groups
-        self.eager = correlation.eager
-        self.timespan = correlation.timespan
-        self.gap = correlation.suppress
-        self.ahead = 0
-        """Milliseconds by which its settle line is ahead of the shard's; the shard sets this and the next."""
-        self.settled = NEVER
-        """Its settle line."""
-        # Nothing depends on when old hits go: several at a time cost less.
-        self.slack = 1 + correlation.timespan // EVICTION_PARTS
-        self.refresh = REFRESH
-        self.waiting = Waiting(correlation, groups)
-        self.alerts = correlation.alerts
-        self.referrals = referrals
-        self.thinning = Thinning(correlation, groups, thin_above, referred=bool(referrals))
 
 
 class Revision(NamedTuple):
@@ -112,6 +72,7 @@ class Group:
         "_asleep",
         "_census",
         "_eager",
+        "_tally",
         "cells",
         "columns",
         "episodes",
@@ -134,6 +95,7 @@ class Group:
         """Whether an episode has grown since it was last published."""
         self._census = Census(watch.timespan) if watch.referrals else None
         self._eager: EagerSweep | None = None
+        self._tally: Tally | None = None
         self.settling: SettlingSweep | None = None
         """What looks at windows behind the settle line; None while none can hold, or if none need wait."""
 
@@ -141,6 +103,32 @@ class Group:
     def empty(self) -> bool:
         """Whether there is nothing left to remember."""
         return not self.columns.times and not self.episodes and not self.cells
+
+    def doze(self, hit: Hit) -> bool:
+        """Take a hit that is one more and nothing new to a sleeping group; False if it may be more than that.
+
+        Most hits are: later than all others, of a member and a reference that were seen before.
+        """
+        columns, waiting = self.columns, self.watch.waiting
+        times = columns.times
+        count = len(times)
+        if (
+            not self._asleep
+            or not 0 < count < waiting.too_few
+            or count + 1 >= self.thin_above
+            or hit.time <= times[-1]
+            or hit.mask | columns.mask != columns.mask
+            or hit.member not in columns.members
+            or hit.also
+        ):
+            return False
+        if columns.numeric:
+            if waiting.over_by(columns, hit.value):
+                return False
+            columns.see_number(hit.value)
+        times.append(hit.time)
+        columns.hits.append(hit)
+        return True
 
     def feed(self, hits: list[Hit]) -> Step:
         """Take hits in, none before the settle line; what is new, and what there is to say at once."""
@@ -155,6 +143,11 @@ class Group:
             return NOTHING
         if self._census is not None and fresh.late:
             self._census.forget()
+        if self._tally is not None:
+            if fresh.replaced:
+                self._tally = None
+            else:
+                self._tally.note(fresh)
         if self._eager is None:
             if not self.watch.waiting.over(self.columns):
                 return NOTHING
@@ -207,6 +200,7 @@ class Group:
         dropped = held - len(self.columns)
         self.thin_above = max(self.watch.thinning.above, 2 * len(self.columns))
         if dropped:
+            self._tally = None
             for sweep in (self._eager, self.settling, self._census):
                 if sweep is not None:
                     sweep.forget()
@@ -305,15 +299,24 @@ class Group:
         return [Revision(one.start, one.last, one.content, "superseded", episode.start) for one in (*outdated, *fresh)]
 
     def _count(self, episode: Episode) -> int:
+        if self._tally is not None and self._tally.fits(episode):
+            return self._tally.count(self.columns, episode.last)
         first, end = self.columns.span(episode.start - self.watch.timespan, episode.last)
         count = end - first + (episode.frozen.count if episode.frozen is not None else 0)
         return count + sum(cell.count for cell in self._cells(episode.start, episode.last))
 
     def _content(self, episode: Episode) -> Content:
-        content = self._range_content(episode.start, episode.last)
-        if episode.frozen is not None:
-            content.merge(episode.frozen)
-        return content
+        tally = self._tally
+        if tally is None or not tally.fits(episode):
+            content = self._range_content(episode.start, episode.last)
+            if episode.frozen is not None:
+                content.merge(episode.frozen)
+            starts = (bucket * self.watch.thinning.width for bucket in self.cells)
+            unmet = min((start for start in starts if start > episode.last), default=_NEVER_DUE)
+            tally = Tally(episode, content, episode.start - self.watch.timespan, unmet)
+            # What joins an episode from its limbo, or falls into a sleeping group, would pass the tally by.
+            self._tally = None if self._asleep or episode.limbo is not None else tally
+        return tally.content(self.columns, episode.last)
 
     def _range_content(self, start: int, last: int) -> Content:
         """The evidence of instants `start..last` that is still held."""
@@ -333,6 +336,8 @@ class Group:
         oldest = line - self.watch.timespan
         count = bisect_left(self.columns.times, oldest)
         if count:
+            if self._tally is not None and self._tally.misses(self.columns.times[count - 1]):
+                self._tally = None
             for episode in self.episodes:
                 self._freeze(episode, count)
             if self._eager is not None:
@@ -344,6 +349,7 @@ class Group:
             self.columns.drop_first(count)
         for bucket in [bucket for bucket in self.cells if (bucket + 1) * self.watch.thinning.width <= oldest]:
             cell = self.cells.pop(bucket)
+            self._tally = None
             for episode in self.episodes:
                 if self.watch.thinning.meets(bucket, episode.start - self.watch.timespan, episode.last):
                     episode.frozen = _joined(episode.frozen, cell)

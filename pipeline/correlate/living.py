@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from pipeline.correlate.group import Group, Watch
+from pipeline.correlate.group import Group
 from pipeline.correlate.store import FORMAT, Page, ShardStore, group_key
 from pipeline.correlate.timetable import Timetable
+from pipeline.correlate.watch import Watch
 
 LIVE: Final = 10_000
 """Groups of one shard that stay in memory when they have been written; others are read again when touched."""

@@ -15,12 +15,13 @@ import msgspec
 
 from pipeline.correlate.alert import AlertWriter
 from pipeline.correlate.correlation import Correlation
-from pipeline.correlate.group import NOTHING, Group, Revision, Step, Watch
+from pipeline.correlate.group import NOTHING, Group, Revision, Step
 from pipeline.correlate.instants import referrals_among
 from pipeline.correlate.living import BUDGET, LIVE, Living, LivingGroups, Place
 from pipeline.correlate.store import ShardStore, Store, Summary
 from pipeline.correlate.thinning import THIN_ABOVE
 from pipeline.correlate.timetable import Timetable
+from pipeline.correlate.watch import Watch
 from schemas.alert import Alert
 from schemas.hit import GroupHit, Hit
 from schemas.member import MemberRegistry
@@ -232,7 +233,9 @@ class Shard:
             if living is None:
                 continue
             living.changed = True
-            group = living.group
+            group, timer = living.group, living.timer
+            if timer is not None and len(hits) == 1 and group.doze(hits[0]):
+                continue
             step = group.feed(hits)
             if step is not NOTHING:
                 alerts += self._done(group, step, waiting, created)
@@ -240,7 +243,6 @@ class Shard:
                 self.counters.thinned_hits += group.thin()
             if group.pending:
                 self._await_refresh(place, group)
-            timer = living.timer
             if (
                 timer is None
                 or step is not NOTHING

@@ -164,7 +164,7 @@ def _absent(leaf: Leaf, forwarded: Collection[str]) -> list[str]:
     """Those of the fields a leaf looks at that never come."""
     looked_at = (leaf.field, leaf.other) if isinstance(leaf, SameAs) else (leaf.field,)
     absent = [field for field in looked_at if field is not None and field not in forwarded]
-    if absent and isinstance(leaf, Exists) and any(name.startswith(f"{leaf.field}.") for name in forwarded):
+    if absent and isinstance(leaf, Exists | Null) and any(name.startswith(f"{leaf.field}.") for name in forwarded):
         return []
     return absent
 

@@ -17,13 +17,13 @@ _JSON_TEXTS: Final = {"CloudTrailEvent": "EventId", "AuditData": "Operations"}
 _DOCUMENTS: Final = {"_source": "_index", "result": "preview"}
 """A field that holds the event as an object -> a field that stands beside it (Elasticsearch, Splunk)."""
 
-
-_NAMES: Final = frozenset({"hits", *_LISTS, *_JSON_TEXTS, *_DOCUMENTS})
+NAMES: Final = frozenset({"hits", *_LISTS, *_JSON_TEXTS, *_DOCUMENTS})
+"""One of these is in everything that may be wrapped."""
 
 
 def events_in(record: Any) -> Iterable[Any]:
     """The events of one JSON value, usually that value itself; what is no object is passed on as it is."""
-    if not isinstance(record, dict) or _NAMES.isdisjoint(record):
+    if not isinstance(record, dict) or NAMES.isdisjoint(record):
         return (record,)
     return [_opened(item) if isinstance(item, dict) else item for item in _listed(record)]
 

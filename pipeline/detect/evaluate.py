@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 from operator import getitem
-from typing import Any, Final
+from typing import Final
 
 from pipeline.detect.formula import Atoms
-from pipeline.detect.nodes import Getter, Memory, Node, Route, getter, is_one_of_its_kind
-from pipeline.detect.plan import DetectionPlan, LogSource
+from pipeline.detect.keywords import TextGate
+from pipeline.detect.memos import Memory, told_apart
+from pipeline.detect.nodes import Later, Matched
+from pipeline.detect.plan import DetectionPlan, LogSource, fields_of
+from pipeline.detect.routes import Route
 from pipeline.detect.routing import Names, applies, names_of
+from pipeline.detect.shapes import Shapes, as_they_are
 from pipeline.detect.tables import Tables
-from schemas.event import Fields, Value
+from schemas.event import Fields
 from schemas.logsource import deciding_fields, derive_logsource
 
 MEMO_BYTES: Final = 64 * 1024 * 1024
 """What a detector may remember; then it starts afresh. High-cardinality values cannot grow it."""
-_SHAPE_BYTES: Final = 300
+_ENTRY_BYTES: Final = 300
 
 
 class Detector:
@@ -49,21 +53,30 @@ class Detector:
         atoms = Atoms()
         self._formulas = [atoms.formula(plan.expression) for plan in self.plans]
         self._tables = Tables(atoms)
+        self.fields = frozenset(name for plan in self.plans for name in fields_of(plan.expression))
         # Thousands of rules are about a hundred log sources.
         self._by_logsource: dict[LogSource, list[int]] = {}
         for index, plan in enumerate(self.plans):
             self._by_logsource.setdefault(plan.logsource, []).append(index)
         self._forget()
 
-    def match(self, fields: Fields) -> tuple[int, ...]:
-        """Indexes of the plans the event fulfils, ascending. Never raises, whatever the fields hold."""
+    def match(self, fields: Fields, *, near: bool = True) -> Matched:
+        """Indexes of the plans the event fulfils, ascending. Never raises, whatever the fields hold.
+
+        Args:
+            fields: the event.
+            near: false if `text_gate` finds neither keyword nor boolean in the JSON text that the event was read from.
+        """
         shape = self._shapes[tuple(fields)]
-        node, others = shape[shape.stated(fields)]
-        matched, rest, near = node[tuple(map(getitem, node.memos, node.values_of(fields)))]
-        if rest is not None:
-            more = rest.matched(fields, keywords=near or node.gate.may_be_in(others(fields)))
-            return tuple(sorted((*matched, *more))) if more else matched
-        return matched
+        stated = shape.stated(fields)
+        way = shape[told_apart(stated) if near else stated]
+        assert way is not None
+        if near or not way.gate.searched:
+            node = way.loud() if way.gate.may_be_in(fields.values()) else way.node
+            matched, later = node.verdict(fields)
+        else:
+            matched, later = way.node[tuple(map(getitem, way.memos, way.values_of(fields)))]
+        return matched if later is None else with_open(matched, later, fields)
 
     def names_of(self, fields: Fields) -> Names:
         """The log source an event is taken to have: its products, categories and services."""
@@ -80,68 +93,36 @@ class Detector:
         if known is None:
             applying = [rules for logsource, rules in self._by_logsource.items() if applies(logsource, names)]
             known = self._rules_of[names] = tuple(sorted(chain.from_iterable(applying)))
-            self.memory.spend(_SHAPE_BYTES + 8 * len(known))
+            self.memory.spend(_ENTRY_BYTES + 8 * len(known))
         return known
 
     def routed_count(self, fields: Fields) -> int:
         """How many plans are about the event's log source."""
         return len(self.routed_rules(fields))
 
-    def node(self, stated: Fields, names: tuple[str, ...]) -> Node:
-        """The node for events that state this log source and have fields of these names."""
+    def route(self, stated: Fields) -> Route:
+        """The rules for events that state this log source."""
         rules = self.routed_rules(stated)
-        route = self._routes.get(rules)
-        if route is None:
+        known = self._routes.get(rules)
+        if known is None:
             formulas = [(rule, self._formulas[rule]) for rule in rules]
-            route = self._routes[rules] = Route(formulas, self._tables, self.memory)
-        return route.node(names)
+            known = self._routes[rules] = Route(formulas, self._tables, self.memory)
+            self.text_gate.cover(known.gate)
+        return known
 
     def _forget(self) -> None:
         # What an event in hand still uses lives on until it is done.
         self.memory = Memory(self._memo_bytes, self._forget)
-        self._shapes = _Shapes(self)
+        self.text_gate = TextGate()
+        self._shapes = Shapes(self, as_they_are)
         self._rules_of: dict[Names, tuple[int, ...]] = {}
         self._routes: dict[tuple[int, ...], Route] = {}
 
 
-class _Shapes(dict[tuple[str, ...], "_Shape"]):
-    """From the names of an event's fields to its shape."""
-
-    def __init__(self, detector: Detector) -> None:
-        self._detector = detector
-
-    def __missing__(self, names: tuple[str, ...]) -> _Shape:
-        shape = self[names] = _Shape(names, self._detector)
-        self._detector.memory.spend(100 * len(names) + _SHAPE_BYTES)
-        return shape
-
-
-class _Shape(dict[tuple[Any, ...], tuple[Node, Getter]]):
-    """From the log source that an event states to the node for it, and the fields that the node does not ask about."""
-
-    __slots__ = ("_ambiguous", "_detector", "_names", "_stating", "stated")
-
-    def __init__(self, names: tuple[str, ...], detector: Detector) -> None:
-        self._names = names
-        self._detector = detector
-        self._stating = deciding_fields(names)
-        self._ambiguous: dict[tuple[Any, ...], tuple[Node, Getter]] = {}
-        self.stated: Getter = getter(self._stating)
-
-    def __missing__(self, stated: tuple[Any, ...]) -> tuple[Node, Getter]:
-        typed = (*stated, *map(type, stated))
-        known = self._ambiguous.get(typed)
-        if known is not None:
-            return known
-        node = self._detector.node(dict(zip(self._stating, stated, strict=True)), self._names)
-        found = node, getter([name for name in self._names if name not in node.fields])
-        self._detector.memory.spend(_SHAPE_BYTES)
-        if all(is_one_of_its_kind(value) or _is_of_texts(value) for value in stated):
-            self[stated] = found
-        elif tuple not in map(type, stated):
-            self._ambiguous[typed] = found
-        return found
-
-
-def _is_of_texts(value: Value) -> bool:
-    return type(value) is tuple and set(map(type, value)) == {str}
+def with_open(matched: Matched, later: Later | None, fields: Fields) -> Matched:
+    """What matches once the rules that are open have been decided too."""
+    found = [*matched]
+    while later is not None:
+        more, later = later.verdict(fields)
+        found += more
+    return tuple(sorted(found))

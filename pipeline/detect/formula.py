@@ -190,6 +190,29 @@ def simplify(formula: Formula, true: Collection[Atom], unknown: Collection[Asked
     return left[0] if len(left) == 1 else type(formula)(tuple(left))
 
 
+def possible(formula: Formula, unknown: Collection[Asked], *, holds: bool = True) -> Formula | bool:
+    """What can be said without `unknown`: a formula that holds whenever the given one may; with `holds` false, must.
+
+    >>> possible(Both((SomeOf("a", frozenset({1})), SomeOf("b", frozenset({2})))), {"b"})
+    SomeOf(asked='a', atoms=frozenset({1}))
+    >>> possible(Inverse(SomeOf("b", frozenset({2}))), {"b"})
+    True
+    """
+    if isinstance(formula, SomeOf | EachOf):
+        return holds if formula.asked in unknown else formula
+    if isinstance(formula, Inverse):
+        part = possible(formula.part, unknown, holds=not holds)
+        return not part if isinstance(part, bool) else Inverse(part)
+    decides = isinstance(formula, Either)
+    parts = [possible(part, unknown, holds=holds) for part in formula.parts]
+    if decides in parts:
+        return decides
+    left = tuple(part for part in parts if not isinstance(part, bool))
+    if not left:
+        return not decides
+    return left[0] if len(left) == 1 else type(formula)(left)
+
+
 def compile_formula(formula: Formula) -> AtomTest:
     """A formula as a function of the true atoms."""
     match formula:

@@ -1,10 +1,18 @@
-"""Fourth fast layer: most events hold none of a rule's keywords, which one search of all their text tells at once."""
+r"""Fifth fast layer: most events hold none of a rule's keywords, which one search of all their text tells at once.
+
+The text is the JSON the event came in, many events in one search: 0.3 us for a line of 700 bytes. What a writer of JSON
+may do to a keyword is searched for as well, `\u004d` for `M`; a line with any of it counts as one that holds keywords,
+and then its values are looked at. The same search tells booleans, which Python takes for the numbers 1 and 0.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
+from typing import Final, NamedTuple
 
+import orjson
 from ahocorasick_rs import BytesAhoCorasick, MatchKind
 
 from pipeline.detect.plan import Leaf, Text
@@ -14,6 +22,31 @@ from schemas.event import Value
 
 _OF_NUMBERS: Final = frozenset("0123456789+-.einftrualsy")
 """What the texts of numbers and booleans are made of."""
+_OF_IDS: Final = frozenset("0123456789abcdef")
+"""What ids are made of that an event gets here if it has none."""
+_SHORTEST_SEARCHED: Final = 4
+"""Characters; a shorter keyword is in too many lines."""
+MAX_SEARCHED: Final = 64
+"""Keywords; up to about as many, the search skips through the text many bytes at a time."""
+FOLDED_TO_ASCII: Final = "ßİŉſǰẖẗẘẙẚẞ\u212aﬀﬁﬂﬃﬄﬅﬆ"
+"""Every other character with an ASCII letter in its folded case."""
+_FOLDED: Final = sorted({char.encode()[:2] for char in FOLDED_TO_ASCII})
+_ESCAPES: Final = [rb"\u%x" % digit for digit in range(16)]
+_BEFORE_VALUE: Final = (b'":', b'": ', b"  ", b" :", b" : ")
+"""What stands before a value in JSON with spaces about the colon, however many; a value of an object."""
+_TRUTHS: Final = [before + truth for truth in (b"true", b"false") for before in _BEFORE_VALUE]
+_NESTED: Final = [before + bracket for bracket in (b"{", b"[") for before in _BEFORE_VALUE]
+
+Search = Callable[[bytes], list[tuple[int, int, int]]]
+
+
+class Apart(NamedTuple):
+    """Positions of lines that are not like most."""
+
+    near: frozenset[int]
+    """With a boolean, or a keyword."""
+    nested: frozenset[int]
+    """With an object or an array in them."""
 
 
 class KeywordGate:
@@ -21,35 +54,98 @@ class KeywordGate:
 
     Args:
         keywords: their tests.
+
+    Attributes:
+        searched: whether the last search of JSON text was for these keywords too; true if there are none.
     """
 
     def __init__(self, keywords: Iterable[Leaf]) -> None:
-        literals = list({_literal_of(leaf) for leaf in keywords})
-        self._always = "" in literals
-        self._numbers = any(set(literal) <= _OF_NUMBERS for literal in literals)
-        if not literals or self._always:
-            self._find = None
-            return
-        # Not overlapping: for few patterns the search then skips through the text many bytes at a time. Bytes, since
-        # only whether a literal is there matters: the search of a text counts its characters first.
-        patterns = [literal.encode() for literal in literals]
-        self._find = BytesAhoCorasick(patterns, matchkind=MatchKind.LeftmostFirst).find_matches_as_indexes
+        self.literals = {_literal_of(leaf) for leaf in keywords}
+        self.searched = not self.literals
+        self._always = "" in self.literals
+        self._numbers = any(set(literal) <= _OF_NUMBERS for literal in self.literals)
+        self._find = None if self._always or not self.literals else _search_for(map(str.encode, self.literals))
 
-    def may_be_in(self, values: Sequence[Value]) -> bool:
+    def may_be_in(self, values: Iterable[Value]) -> bool:
         """False only if none of the keywords is in any of the values."""
         if self._find is None:
             return self._always
-        if len(values) == 1 and type(values[0]) is str and values[0].isascii():
-            return bool(self._find(values[0].lower().encode()))
-        texts = [value for value in values if type(value) is str]
-        if len(texts) < len(values):
-            for value in values:
-                if type(value) is tuple:
-                    texts += [text_of(element) for element in value if element is not None]
-                elif self._numbers and isinstance(value, int | float):
-                    texts.append(text_of(value))
+        texts: list[str] = []
+        for value in values:
+            if type(value) is str:
+                texts.append(value)
+            elif type(value) is tuple:
+                texts += [text_of(element) for element in value if element is not None]
+            elif self._numbers and isinstance(value, int | float):
+                texts.append(text_of(value))
         # Literals are ASCII: how lone surrogates are written does not matter.
         return bool(self._find("\n".join(texts).casefold().encode(errors="surrogatepass")))
+
+    @property
+    def searchable(self) -> bool:
+        """Whether the keywords can be searched for in JSON text, and are seldom there."""
+        return not self._numbers and all(
+            len(literal) >= _SHORTEST_SEARCHED and not set(literal) <= _OF_IDS for literal in self.literals
+        )
+
+
+class TextGate:
+    """Whether JSON texts may hold booleans, or keywords of the log sources that events have had so far."""
+
+    def __init__(self) -> None:
+        self._literals: set[str] = set()
+        self._waiting: list[KeywordGate] = []
+        self._find_near = _search_for([*_TRUTHS, *_ESCAPES])
+        self._find = _search_for([*_NESTED, *_TRUTHS, *_ESCAPES])
+        self._find_folded = _search_for(_FOLDED)
+
+    def cover(self, gate: KeywordGate) -> None:
+        """Search for these keywords too, from the next search on."""
+        if not gate.searched and gate.searchable and len(self._literals | gate.literals) <= MAX_SEARCHED:
+            self._waiting.append(gate)
+            self._literals |= gate.literals
+
+    def near(self, text: bytes) -> bool:
+        """Whether a boolean or a keyword may be in a text."""
+        return bool(self.lines_apart((text,)).near)
+
+    def lines_apart(self, lines: Sequence[bytes]) -> Apart:
+        """The lines that may hold something of the kind."""
+        if self._waiting:
+            self._search_for_more()
+        text = b"\n".join(lines)
+        hits = self._find(text.lower())
+        near: set[int] = set()
+        nested: set[int] = set()
+        if hits or not text.isascii():
+            ends = list(accumulate(len(line) + 1 for line in lines))
+            for pattern, begin, _ in hits:
+                (nested if pattern < len(_NESTED) else near).add(bisect_right(ends, begin))
+            # Where an object seems to begin, a keyword may begin too: the search told but one of them.
+            near.update(number for number in nested if self._find_near(lines[number].lower()))
+            near.update(bisect_right(ends, begin) for _, begin, _ in self._find_folded(text))
+        if b"\t" in text or b"\r" in text:  # such space beside a value would hide it
+            odd = {number for number, line in enumerate(lines) if b"\t" in line or b"\r" in line[:-1]}
+            near |= odd
+            nested |= odd
+        return Apart(frozenset(near), frozenset(nested))
+
+    def _search_for_more(self) -> None:
+        found = [orjson.dumps(literal)[1:-1] for literal in self._literals]
+        slashes = [rb"\/"] if any(b"/" in literal for literal in found) else []
+        wanted = [*_TRUTHS, *_ESCAPES, *found, *slashes]
+        self._find_near, self._find = _search_for(wanted), _search_for([*_NESTED, *wanted])
+        for gate in self._waiting:
+            gate.searched = True
+        self._waiting.clear()
+
+
+def _search_for(literals: Iterable[bytes]) -> Search:
+    # Not overlapping: for few literals the search then skips through the text. Bytes, since only whether and where a
+    # literal is there matters: the search of a text counts its characters first.
+    automaton = BytesAhoCorasick(list(literals), matchkind=MatchKind.LeftmostFirst)
+    find: Search = automaton.find_matches_as_indexes
+    return find
 
 
 def _literal_of(leaf: Leaf) -> str:

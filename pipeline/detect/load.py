@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import yaml
+from yaml.reader import ReaderError
 
 from schemas.errors import ConfigError, RuleError
 from schemas.rule_document import RuleDocument
@@ -93,13 +94,7 @@ def read_documents(path: Path) -> Iterator[RuleDocument]:
     Raises:
         RuleError: as `load_documents`.
     """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise RuleError(str(path), f"cannot read: {error.strerror}") from error
-    if len(raw) > MAX_FILE_BYTES:
-        raise RuleError(f"{path}:1", "too large for a rule file", expected=f"at most {MAX_FILE_BYTES} bytes")
+    raw = read_file(path)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -107,6 +102,22 @@ def read_documents(path: Path) -> Iterator[RuleDocument]:
         got = f"byte 0x{raw[error.start]:02x}"
         raise RuleError(f"{path}:{line}", "not UTF-8", got=got, hint="saving the file as UTF-8") from error
     yield from documents_in(text, path)
+
+
+def read_file(path: Path) -> bytes:
+    """A rule file as it is stored.
+
+    Raises:
+        RuleError: it cannot be read, or is too large.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise RuleError(str(path), f"cannot read: {error.strerror}") from error
+    if len(raw) > MAX_FILE_BYTES:
+        raise RuleError(f"{path}:1", "too large for a rule file", expected=f"at most {MAX_FILE_BYTES} bytes")
+    return raw
 
 
 def documents_in(text: str, path: Path) -> Iterator[RuleDocument]:
@@ -130,8 +141,9 @@ def documents_in(text: str, path: Path) -> Iterator[RuleDocument]:
         line = min(mark.line, len(lines) - 1) if mark else 0
         hint = "blanks in the place of the tab" if mark and "\t" in lines[line][: mark.column + 1] else None
         raise RuleError(f"{path}:{line + 1}", f"not YAML: {error.problem}", hint=hint) from error
-    except yaml.YAMLError as error:
-        raise RuleError(f"{path}:1", f"not YAML: {str(error).splitlines()[0]}") from error
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise RuleError(f"{path}:{line}", f"not YAML: {str(error).splitlines()[0]}") from error
     finally:
         if loader is not None:
             loader.dispose()

@@ -34,7 +34,7 @@ _LISTS: Final = ("falsepositives", "fields", "references", "scope")
 """Metadata that may be one text instead of a list."""
 
 # What pySigma lets escape on malformed documents instead of its own errors.
-_PARSER_FAULTS: Final = (SigmaError, TypeError, ValueError, AttributeError, KeyError, IndexError, RecursionError)
+PARSER_FAULTS: Final = (SigmaError, TypeError, ValueError, AttributeError, KeyError, IndexError, RecursionError)
 
 
 def parse_rule(
@@ -61,11 +61,11 @@ def parse_rule(
     metadata = {key: _listed(key, value) for key, value in document.data.items() if key not in left_out}
     try:
         attributes, _ = SigmaRule.from_dict_common_params(metadata)
-    except _PARSER_FAULTS as fault:
+    except PARSER_FAULTS as fault:
         raise RuleError(_guilty_line(document, fault), f"pySigma refuses it: {_told(fault)}") from fault
     try:
         logsource = SigmaLogSource.from_dict(document.data["logsource"])
-    except _PARSER_FAULTS as fault:
+    except PARSER_FAULTS as fault:
         raise RuleError(document.where("logsource"), f"pySigma refuses it: {_told(fault)}") from fault
     return SigmaRule(logsource=logsource, detection=_detections(document, section, placeholders), **attributes)
 
@@ -174,7 +174,7 @@ class _SelectionReader:
             )
             told = f"`{guilty}` does not take such a value" if guilty else f"pySigma refuses it: {_told(fault)}"
             raise RuleError(where, told, got=f"{key}: {value!r}") from fault
-        except _PARSER_FAULTS as fault:
+        except PARSER_FAULTS as fault:
             raise RuleError(where, f"pySigma refuses it: {_told(fault)}", got=f"{key}: {value!r}") from fault
 
 

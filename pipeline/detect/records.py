@@ -6,7 +6,8 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import TemporaryDirectory
@@ -46,29 +47,50 @@ class Record(NamedTuple):
 
 Found = tuple[Fields | None, str]
 """A record's fields, or None and the problem."""
+Piece = Found | list[bytes]
+"""What has been read of a stream: one record, or lines of JSON that nobody has looked at."""
 
 
-def read_file(path: Path) -> Iterator[Record]:
+class Records(Iterable[Record]):
+    """The records of a stream, to be read once: one by one, or in pieces by whoever can make use of whole lines."""
+
+    def __init__(self, pieces: Iterator[Piece]) -> None:
+        self.pieces = pieces
+
+    def __iter__(self) -> Iterator[Record]:
+        found = chain.from_iterable(map(_records_of, self.pieces))
+        return (Record(number, fields, problem) for number, (fields, problem) in enumerate(found, 1))
+
+
+def _records_of(piece: Piece) -> Iterable[Found]:
+    return chain.from_iterable(map(read_line, piece)) if isinstance(piece, list) else (piece,)
+
+
+def read_file(path: Path) -> Records:
     """The records of one file: EVTX, `.log` and the like, else JSON in whichever layout; any of them in gzip.
 
     Raises:
-        ConfigError: no such file, or EVTX without the `evtx` package.
+        ConfigError: no such file, or EVTX without the `evtx` package; like the next, when it is read.
         EventError: the file's container is damaged (gzip, EVTX).
     """
+    return Records(_read_file(path))
+
+
+def _read_file(path: Path) -> Iterator[Piece]:
     if path.suffix.lower() == ".evtx":
-        yield from _numbered(_read_evtx(path, str(path)))
+        yield from _read_evtx(path, str(path))
         return
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packed = suffixes[-1:] == [".gz"]
     text = not TEXT_SUFFIXES.isdisjoint(suffixes[-2:-1] if packed else suffixes[-1:])
     try:
         with path.open("rb", READ_BYTES) as stream:
-            yield from read_stream(stream, text=text, packed=packed, name=str(path))
+            yield from _read_stream(stream, text=text, packed=packed, name=str(path))
     except OSError as error:
         raise ConfigError(str(path), f"cannot read: {error.strerror or error}") from error
 
 
-def read_stream(stream: BinaryIO, *, text: bool = False, packed: bool = False, name: str = STDIN) -> Iterator[Record]:
+def read_stream(stream: BinaryIO, *, text: bool = False, packed: bool = False, name: str = STDIN) -> Records:
     """The records of a byte stream: one object per line, an array, or objects one after the other; or EVTX; or gzip.
 
     Args:
@@ -78,28 +100,28 @@ def read_stream(stream: BinaryIO, *, text: bool = False, packed: bool = False, n
         name: for errors.
 
     Raises:
-        ConfigError: EVTX without the `evtx` package.
+        ConfigError: EVTX without the `evtx` package; like the next, when it is read.
         EventError: the container is damaged (gzip, EVTX).
     """
+    return Records(_read_stream(stream, text=text, packed=packed, name=name))
+
+
+def _read_stream(stream: BinaryIO, *, text: bool, packed: bool, name: str) -> Iterator[Piece]:
     if not isinstance(stream, io.BufferedReader):
         whole = io.BufferedReader(stream)  # type: ignore[type-var]
-        yield from read_stream(whole, text=text, packed=packed, name=name)
+        yield from _read_stream(whole, text=text, packed=packed, name=name)
         whole.detach()  # or it closes what is not its own
     elif packed or stream.peek(len(GZIP_MAGIC))[: len(GZIP_MAGIC)] == GZIP_MAGIC:
         try:
             with gzip.open(stream) as unpacked, io.BufferedReader(unpacked, READ_BYTES) as inner:
-                yield from _numbered(_read(inner, name, text=text))
+                yield from _read(inner, name, text=text)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise EventError(name, f"damaged gzip: {error}") from error
     else:
-        yield from _numbered(_read(stream, name, text=text))
+        yield from _read(stream, name, text=text)
 
 
-def _numbered(found: Iterator[Found]) -> Iterator[Record]:
-    return (Record(number, fields, problem) for number, (fields, problem) in enumerate(found, 1))
-
-
-def _read(stream: io.BufferedReader[Any], name: str, *, text: bool) -> Iterator[Found]:
+def _read(stream: io.BufferedReader[Any], name: str, *, text: bool) -> Iterator[Piece]:
     if stream.peek(len(EVTX_MAGIC))[: len(EVTX_MAGIC)] == EVTX_MAGIC:
         with TemporaryDirectory() as folder:  # the parser goes to and fro
             path = Path(folder) / "log.evtx"
@@ -110,7 +132,7 @@ def _read(stream: io.BufferedReader[Any], name: str, *, text: bool) -> Iterator[
     yield from _read_lines_or_text(stream, text=text)
 
 
-def _read_lines_or_text(stream: io.BufferedReader[Any] | io.BytesIO, *, text: bool) -> Iterator[Found]:
+def _read_lines_or_text(stream: io.BufferedReader[Any] | io.BytesIO, *, text: bool) -> Iterator[Piece]:
     first = b""
     while not first.strip():
         first = stream.readline(MAX_LINE_BYTES)
@@ -122,9 +144,10 @@ def _read_lines_or_text(stream: io.BufferedReader[Any] | io.BytesIO, *, text: bo
         first = stream.readline(MAX_LINE_BYTES)
     first = first.removeprefix(b"\xef\xbb\xbf")
     if text and not _begins_json(first):
-        yield from _read_lines(first, stream, _text_line)
+        for piece in _line_pieces(first, stream):
+            yield from map(_text_line, piece) if isinstance(piece, list) else (piece,)
     elif _is_object(first) or first.lstrip()[:1] not in {b"{", b"["}:
-        yield from _read_lines(first, stream, _read_line)
+        yield from _line_pieces(first, stream)
     else:
         yield from _read_text((first + stream.read()).decode("utf-8", "replace"))
 
@@ -150,26 +173,42 @@ def _is_object(line: bytes) -> bool:
         return False
 
 
-def _read_lines(
-    first: bytes, stream: io.BufferedReader[Any] | io.BytesIO, read: Callable[[bytes], Iterable[Found]]
-) -> Iterator[Found]:
-    line = first
-    while line:
-        if line.strip():
-            if len(line) >= MAX_LINE_BYTES and not line.endswith(b"\n"):
-                yield None, f"longer than {MAX_LINE_BYTES} bytes"
-                _skip_line(stream)
-            else:
-                yield from read(line)
-        line = stream.readline(MAX_LINE_BYTES)
+def _line_pieces(first: bytes, stream: io.BufferedReader[Any] | io.BytesIO) -> Iterator[Piece]:
+    """The lines that are not blank, as many at a time as there are to be had."""
+    rest, too_long = first, False
+    if first.endswith(b"\n"):
+        yield from _whole_lines(first)
+        rest = b""
+    while block := stream.read1(READ_BYTES):
+        if too_long:
+            _, newline, block = block.partition(b"\n")
+            too_long = not newline
+        head, newline, tail = block.rpartition(b"\n")
+        if newline:
+            yield from _whole_lines(rest + head)
+            rest = b""
+        rest += tail
+        if len(rest) >= MAX_LINE_BYTES:
+            yield _too_long()
+            rest, too_long = b"", True
+    yield from _whole_lines(rest)
 
 
-def _skip_line(stream: io.BufferedReader[Any] | io.BytesIO) -> None:
-    while (rest := stream.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
-        pass
+def _whole_lines(text: bytes) -> Iterator[Piece]:
+    lines = list(filter(bytes.strip, text.split(b"\n")))
+    if len(text) < MAX_LINE_BYTES:
+        yield lines
+    else:
+        for line in lines:
+            yield [line] if len(line) < MAX_LINE_BYTES else _too_long()
 
 
-def _read_line(line: bytes) -> Iterable[Found]:
+def _too_long() -> tuple[None, str]:
+    return None, f"longer than {MAX_LINE_BYTES} bytes"
+
+
+def read_line(line: bytes) -> Iterable[Found]:
+    """The records in one line of JSON, usually one."""
     try:
         data = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -179,8 +218,8 @@ def _read_line(line: bytes) -> Iterable[Found]:
     return map(_fields_of, events_in(data))
 
 
-def _text_line(line: bytes) -> Iterable[Found]:
-    return (({"message": line.decode("utf-8", "replace").rstrip("\r\n")}, ""),)
+def _text_line(line: bytes) -> Found:
+    return {"message": line.decode("utf-8", "replace").rstrip("\r\n")}, ""
 
 
 def _read_text(text: str) -> Iterator[Found]:
@@ -239,7 +278,7 @@ def _read_evtx(path: Path, name: str) -> Iterator[Found]:
             continue
         if record is None:
             break
-        yield from _read_line(record["data"].encode("utf-8", "surrogatepass"))
+        yield from read_line(record["data"].encode("utf-8", "surrogatepass"))
     if _is_cut_short(path):
         yield None, "the EVTX file is cut short: a chunk is missing, and its records with it"
 

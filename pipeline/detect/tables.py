@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
-from pipeline.detect.formula import Atom, Atoms, Late, TrueAtoms
-from pipeline.detect.plan import Exists, How, Leaf, Null, Number, SameAs, Text
+from pipeline.detect.formula import Atom, Atoms, TrueAtoms
+from pipeline.detect.plan import Cidr, Exists, How, Leaf, Null, Regex, SameAs, Text, TimePart
 from pipeline.detect.scan import Scan
 
 _TEXT_WEIGHTS: Final[dict[How, float]] = {"equals": 2, "endswith": 3, "startswith": 5, "contains": 6, "like": 6}
 _LATE_WEIGHT: Final = 1e6
+COMMON: Final = 10_000.0
+"""The weight of what is true of most values, if of any: numbers, truths, the shortest expressions."""
+_TRUTHS: Final = frozenset({"true", "false"})
 
 
 class Tables:
@@ -27,10 +30,8 @@ class Tables:
         groups = atoms.by_asked()
         self.leaves: Sequence[Leaf] = atoms.leaves
         self.scans = {field: Scan(group) for field, group in groups.items() if isinstance(field, str)}
-        self.keywords = Scan(groups.get(Late.KEYWORDS, {}))
-        self.late = frozenset((*groups.get(Late.KEYWORDS, ()), *groups.get(Late.REFERENCES, ())))
         self._weights = [_weight(leaf) for leaf in atoms.leaves]
-        self._shaped = {field for field, scan in self.scans.items() if scan.absent or scan.present}
+        self._shaped = frozenset(field for field, scan in self.scans.items() if scan.absent or scan.present)
 
     def weigh(self, atom: Atom) -> float:
         """How often an atom is likely to be true: lower is rarer."""
@@ -39,7 +40,7 @@ class Tables:
     def objects(self, absent: Collection[str], names: Collection[str]) -> frozenset[str]:
         """Those of the absent fields that are objects: one of the names lies below them."""
         asked = self._shaped.intersection(absent)
-        return frozenset(field for field in asked if any(name.startswith(field + ".") for name in names))
+        return asked.intersection(above for name in names for above in names_above(name))
 
     def absent(self, fields: Collection[str], objects: Collection[str]) -> TrueAtoms:
         """What is true because fields are not there, or are objects."""
@@ -50,15 +51,25 @@ class Tables:
         return frozenset(true)
 
 
+def names_above(name: str) -> Iterable[str]:
+    """`a` and `a.b` for `a.b.c`."""
+    place = name.find(".")
+    while place >= 0:
+        yield name[:place]
+        place = name.find(".", place + 1)
+
+
 def _weight(leaf: Leaf) -> float:
     """A guess: few values satisfy an equality, more a suffix, most a number such as an event id."""
     if leaf.field is None or isinstance(leaf, SameAs):
         return _LATE_WEIGHT
     match leaf:
-        case Text():
+        case Text() if leaf.text.lower() not in _TRUTHS:
             return _TEXT_WEIGHTS[leaf.how]
-        case Number():
-            return 20
         case Null() | Exists():
-            return 500
-    return 8
+            return 2 * COMMON
+        case Regex(_, pattern):
+            return 2 * COMMON / max(len(pattern), 1)
+        case Cidr() | TimePart():
+            return 8
+    return COMMON

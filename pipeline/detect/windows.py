@@ -10,13 +10,14 @@ nested documents with names of their own (Winlogbeat, Wazuh, EvtxECmd, NXLog).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import unescape
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from pipeline.detect.envelopes import json_object
-from schemas.event import MAX_DEPTH, MAX_ELEMENTS, Fields, Refused, Scalar, flatten
+from schemas.event import MAX_DEPTH, MAX_ELEMENTS, MAX_FIELDS, Fields, Refused, Scalar, flatten
+from schemas.logsource import derive_logsource
 
 # Security 4688 is the other witness of a process start; Sigma's rules know it by Sysmon's names.
 _PROCESS_CREATED: Final = {
@@ -79,6 +80,10 @@ _DOCUMENTS: Final = {
     "SourceName": _Document((), {"SourceName": "Provider_Name", "Hostname": "Computer"}),
 }
 _MARKS: Final = frozenset({"EventData", *_DOCUMENTS})
+_WITH_FIELDS: Final = frozenset({"Event", "System", "EventData", "UserData", "Payload", "Properties"})
+"""Names of values that have fields in them."""
+VALUED: Final = ("Channel", "EventID")
+"""Fields whose values tell what others are called."""
 _ATTRIBUTES: Final = frozenset({"#attributes", "@attributes", "_attributes", "$"})
 _TEXTS: Final = frozenset({"#text", "_", "$t"})
 _VALUES: Final = ("Value", "value", "content", "Content", "text")
@@ -109,6 +114,42 @@ def event_fields(record: dict[str, Any]) -> Fields:
     if "EventID" in fields:
         _add_sigma_names(fields)
     return fields
+
+
+class _Named(str):
+    """A value that knows under which name it came."""
+
+    name: str
+
+
+def renaming(names: Sequence[str], valued: Mapping[str, Any]) -> dict[str, str] | None:
+    """What `event_fields` does to flat records of these names: each field, and the name of the value it gets.
+
+    >>> renaming(["SourceName", "EventID"], {})
+    {'SourceName': 'SourceName', 'EventID': 'EventID', 'Provider_Name': 'SourceName'}
+
+    Args:
+        names: of the record.
+        valued: those of its values, by their names, that may be one of `VALUED`.
+
+    Returns:
+        None if it depends on more than that.
+    """
+    odd = any(isinstance(value, float) for value in valued.values())  # 4688.0 is 4688
+    if odd or len(names) > MAX_FIELDS or not _WITH_FIELDS.isdisjoint(names):
+        return None
+    record = {}
+    for name in names:
+        value = valued.get(name)
+        record[name] = _Named("" if value is None or isinstance(value, bool | tuple) else value)
+        record[name].name = name
+    fields = event_fields(record)
+    return {field: value.name for field, value in fields.items() if isinstance(value, _Named)}
+
+
+def dotted_names() -> set[str]:
+    """The dotted names that this module knows: a flat record may have them, a nested one the objects above them."""
+    return {name for document in _DOCUMENTS.values() for name in (*document.data, *document.system) if "." in name}
 
 
 def _from_xml(event: dict[str, Any], system: dict[str, Any]) -> Fields:
@@ -244,6 +285,11 @@ def _add_sigma_names(fields: Fields) -> None:
         if "Image" not in fields:
             _rename(fields, _PROCESS_CREATED)
         return
+    channel = fields.get("Channel")
+    if fields["EventID"] in (104, "104") and isinstance(channel, tuple) and str(channel[0]).casefold() == "system":
+        # A log was cleared: its rules mean that one by Channel, and exclude some. The log source is that of System.
+        derive_logsource(fields)
+        fields["Channel"] = channel[1:]
     if "Threat Name" in fields:
         fields.update((name.replace(" ", ""), value) for name, value in list(fields.items()) if " " in name)
     if "ThreatName" in fields:

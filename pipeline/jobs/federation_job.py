@@ -68,8 +68,9 @@ class Detect(ScalarFunction):  # type: ignore[misc]
         """Six columns of equal length in, one column of message lists out."""
         assert self._stage is not None
         times = append_time.astype("datetime64[ms]").astype("int64")
-        rows = zip(value, topic, partition, offset, times, tick, strict=True)
-        messages = self._stage.process(Record(*row) for row in rows)
+        # Lists: a column is slow to walk.
+        columns = [column.tolist() for column in (value, topic, partition, offset, times, tick)]
+        messages = self._stage.process(map(Record._make, zip(*columns, strict=True)))
         out: list[list[bytes] | None] = [None] * len(value)
         if out:
             out[0] = [encode(message) for message in messages]

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
 
 from pipeline.correlate.store import DictStore
 from pipeline.jobs.active_pack import FixedPack
@@ -19,6 +21,9 @@ from pipeline.jobs.state import KeyedState
 from pipeline.rulepack import RulePack
 from schemas.dead_letter import DeadLetter
 from schemas.tick import Tick, encode_tick
+
+LEAST_LATENESS: Final = 3_600_000
+"""Milliseconds; that of the job, unless its settings say otherwise."""
 
 
 class Line(NamedTuple):
@@ -32,6 +37,20 @@ class Line(NamedTuple):
     partition: int
     """A member's files are the partitions of its topic."""
     raw: bytes
+
+
+def patient(pack: RulePack, disorder: int) -> tuple[RulePack, int]:
+    """The pack, and a lateness (ms), with which no rule settles before a line that it counts; ids of alerts stay.
+
+    Args:
+        pack: rules, correlations and members.
+        disorder: ms that a line is at most older than one before it.
+    """
+    correlations = [
+        one if one.settle_after is None else replace(one, settle_after=max(one.settle_after, disorder))
+        for one in pack.correlations
+    ]
+    return RulePack(pack.detections, correlations, pack.registry()), max(LEAST_LATENESS, disorder)
 
 
 class LocalJob:

@@ -95,7 +95,7 @@ class _Gauge:
         self._detector = Detector(pack.detections)
         self._correlation: Correlation | None = next((one for one in pack.correlations if one.id == rule), None)
         self._projector = Projector([self._correlation] if self._correlation else [])
-        self._offsets = {member.id: member.clock_offset for member in pack.members()}
+        self._offsets = pack.registry().clock_offsets()
         self._keys: set[tuple[str, ...]] = set()
         self._kept: list[tuple[int, tuple[str, ...]]] = []
         self._kept_keys: Counter[tuple[str, ...]] = Counter()

@@ -12,15 +12,16 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from pipeline.detect.load import read_documents, rule_files
+from pipeline.detect.load import read_documents, read_file, rule_files
 from pipeline.detect.placeholders import Placeholders, with_lists
 from pipeline.workbench.check_all import check_all
 from pipeline.workbench.check_file import FileReport, check_file
-from pipeline.workbench.findings import Finding, Summary
+from pipeline.workbench.findings import Finding, Summary, error
+from schemas.errors import RuleError
 from schemas.member import MemberRegistry
 from schemas.rule_document import RuleDocument
 
-FORMAT: Final = "jointsoc-check 3"
+FORMAT: Final = "jointsoc-check 4"
 MAX_REMEMBERED: Final = 20_000
 """Files."""
 
@@ -55,21 +56,30 @@ def check_rules(
     """
     values = with_lists(paths, placeholders)
     known = _recall(memory)
-    reports: dict[str, FileReport] = {}
+    reports: list[FileReport] = []
+    sound: dict[str, FileReport] = {}
+    """By content."""
     others: list[RuleDocument] = []
     files = rule_files(paths)
     seed = blake2b(repr((_release(), sorted(values.items()))).encode(), digest_size=16).digest()
-    for done, path in enumerate(files, 1):
-        key = blake2b(str(path).encode() + b"\0" + path.read_bytes(), key=seed, digest_size=16).hexdigest()
-        report = reports[key] = known.get(key) or check_file(path, values)
+    for done, path in enumerate(files):
+        on_progress(done, len(files))
+        try:
+            content = read_file(path)
+        except RuleError as problem:
+            reports.append(FileReport([error(problem)], [], others=False, documents=0))
+            continue
+        key = blake2b(str(path).encode() + b"\0" + content, key=seed, digest_size=16).hexdigest()
+        report = sound[key] = known.get(key) or check_file(path, values)
+        reports.append(report)
         if report.others and not any(one.severity == "error" for one in report.findings):
             others += (one for one in read_documents(path) if one.kind != "detection")
-        on_progress(done, len(files))
-    _remember(memory, reports, known)
-    found = [finding for report in reports.values() for finding in report.findings]
-    detections: list[Summary] = [one for report in reports.values() for one in report.detections]
+    on_progress(len(files), len(files))
+    _remember(memory, sound, known)
+    found = [finding for report in reports for finding in report.findings]
+    detections: list[Summary] = [one for report in reports for one in report.detections]
     found += check_all(detections, others, registry, values)
-    return Checked(found, sum(report.documents for report in reports.values()), len(files))
+    return Checked(found, sum(report.documents for report in reports), len(files))
 
 
 def _release() -> str:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from sigma.exceptions import SigmaError
+from sigma.correlations import SigmaCorrelationRule
 from sigma.rule import SigmaDetectionItem, SigmaRule
 from sigma.validators.base import SigmaRuleValidator, SigmaValidationIssue
 from sigma.validators.core import validators
 
 from pipeline.detect.compile import compile_detection
 from pipeline.detect.load import read_documents
+from pipeline.detect.parse import PARSER_FAULTS
 from pipeline.detect.placeholders import Placeholders
 from pipeline.detect.plan import DetectionPlan, fields_of
 from pipeline.workbench.attack import ATTACK_RELEASE, is_strange
@@ -69,6 +70,8 @@ def check_file(path: Path, placeholders: Placeholders) -> FileReport:
         findings.append(error(problem))
     for document in documents:
         findings += _metadata(document)
+        if document.kind == "correlation":
+            findings += _validated(document)
         if document.kind != "detection":
             continue
         try:
@@ -88,7 +91,7 @@ def _metadata(document: RuleDocument) -> Iterator[Finding]:
         # Sigma allows keys of one's own; a misspelt `federation` would quietly be no block at all.
         if key not in KEYS and (meant := nearest(key, KEYS, alike=_ALIKE)):
             yield warning("unknown_key", document.where(key), f'unknown key {key}; did you mean "{meant}"?')
-    if "id" not in document.data:
+    if document.data.get("id") in (None, ""):
         yield warning("identifier_existence", document.where(), "the rule has no id; alerts name rules by their ids")
     tags = document.data.get("tags")
     for number, tag in enumerate(tags if isinstance(tags, list) else ()):
@@ -123,12 +126,14 @@ def _place_of(document: RuleDocument, field: str) -> str:
 def _validated(document: RuleDocument) -> Iterator[Finding]:
     try:
         # Read by pySigma's own parser: the validators know its modifiers, not ours.
-        rule = SigmaRule.from_dict(document.data)
+        rule = (SigmaRule if document.kind == "detection" else SigmaCorrelationRule).from_dict(document.data)
         issues = [issue for one in _validators() for issue in one.validate(rule)]
-    except SigmaError:  # where it is stricter than the build, it is not a doubt about the rule
+    except PARSER_FAULTS:  # where it is stricter than the build, it is not a doubt about the rule
         return
-    for issue in issues:
-        yield warning(_name_of(issue), _place_of_issue(document, issue), _told(issue))
+    # Two validators may say the same: one class of theirs inherits from another.
+    yield from dict.fromkeys(
+        warning(_name_of(issue), _place_of_issue(document, issue), _told(issue)) for issue in issues
+    )
 
 
 @cache

@@ -30,6 +30,7 @@ from pipeline.detect.taxonomy import ecs_pipeline
 from pipeline.workbench.esql_text import exact_esql
 from pipeline.workbench.lists_beside import lists_beside
 from pipeline.workbench.lucene_regex import lucene_regex
+from pipeline.workbench.wider_query import TellWider, Widen
 from schemas.errors import RuleError
 from schemas.event_index import INDEX_PATTERN, kind_of
 from schemas.logsource import DATASET, FIELDS, MODULE, Entry, load_table
@@ -45,12 +46,13 @@ def hunting_pipeline() -> ProcessingPipeline:
     mapped = deepcopy(ecs_pipeline())
     indexed = ProcessingPipeline(
         items=[
+            ProcessingItem(Widen()),
             ProcessingItem(_Lists()),
             ProcessingItem(_LogSourceCondition(name=LOG_SOURCE)),
             ProcessingItem(_AsIndexed()),
             ProcessingItem(SetStateTransformation("index", INDEX_PATTERN)),
         ],
-        postprocessing_items=[QueryPostprocessingItem(_ExactEsql())],
+        postprocessing_items=[QueryPostprocessingItem(_ExactEsql()), QueryPostprocessingItem(TellWider())],
     )
     hunting = mapped + indexed
     hunting.name, hunting.priority = mapped.name, mapped.priority

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from pipeline.correlate.correlation import TEMPORAL, Correlation, Reference
 from pipeline.correlate.project import Dropped, Projector
 from pipeline.detect.evaluate import Detector
-from pipeline.jobs.local_job import Line, LocalJob
+from pipeline.jobs.local_job import Line, LocalJob, patient
 from pipeline.jobs.message import Passing
 from pipeline.rulepack import RulePack
 from pipeline.workbench.rule_set import RuleSet, correlation_in
@@ -25,7 +25,6 @@ from schemas.member import MemberRegistry
 from schemas.rule_document import RuleDocument
 from schemas.times import from_rfc3339
 
-LATENESS: Final = 3_600_000
 BATCH: Final = 2_000
 
 
@@ -88,17 +87,26 @@ class Timeline:
         return any(story.alerted for story in self.stories)
 
 
-def tell_timeline(rules: RuleSet, document: RuleDocument, registry: MemberRegistry, lines: Sequence[Line]) -> Timeline:
+def tell_timeline(
+    rules: RuleSet, document: RuleDocument, registry: MemberRegistry, lines: Sequence[Line], disorder: int
+) -> Timeline:
     """Run a correlation over lines in the order of their append times.
+
+    Args:
+        rules: the rule and what it builds on.
+        document: the rule.
+        registry: the members.
+        lines: events of all members.
+        disorder: ms that a line is at most older than one before it; none is too late.
 
     Raises:
         RuleError: it cannot be honoured.
     """
-    pack = rules.pack_of(document, registry, all_alert=True)
+    pack, lateness = patient(rules.pack_of(document, registry, all_alert=True), disorder)
     rule = correlation_in(pack, document)
     refused: list[DeadLetter] = []
-    alerts = _alerts(pack, lines, refused)
-    matched, projector, groups = _moments(pack, rule, lines)
+    alerts = _alerts(LocalJob(pack, lateness, refused.append), lines)
+    matched, projector, groups = _moments(pack, rule, lines, lateness)
     for reference, alert in _child_alerts(rule, alerts):
         key = tuple(alert.jointsoc.group_by.get(reference.fields.get(name, name), "") for name in rule.group_by)
         position = rule.references.index(reference)
@@ -112,8 +120,7 @@ def tell_timeline(rules: RuleSet, document: RuleDocument, registry: MemberRegist
     return Timeline(rule, tuple(stories), len(lines), matched, dict(projector.dropped), len(refused))
 
 
-def _alerts(pack: RulePack, lines: Sequence[Line], refused: list[DeadLetter]) -> list[Alert]:
-    job = LocalJob(pack, LATENESS, refused.append)
+def _alerts(job: LocalJob, lines: Sequence[Line]) -> list[Alert]:
     passings: list[Passing] = []
     for begin in range(0, len(lines), BATCH):
         passings += job.feed(lines[begin : begin + BATCH])
@@ -127,15 +134,15 @@ def _child_alerts(rule: Correlation, alerts: Sequence[Alert]) -> Iterable[tuple[
 
 
 def _moments(
-    pack: RulePack, rule: Correlation, lines: Sequence[Line]
+    pack: RulePack, rule: Correlation, lines: Sequence[Line], lateness: int
 ) -> tuple[dict[str, int], Projector, defaultdict[tuple[str, ...], list[Moment]]]:
     detector, projector = Detector(pack.detections), Projector([rule])
     counted = Counter({plan.title: 0 for plan in pack.detections})
-    offsets = {member.id: member.clock_offset for member in pack.members()}
+    offsets = pack.registry().clock_offsets()
     groups: defaultdict[tuple[str, ...], list[Moment]] = defaultdict(list)
     for line in lines:
         origin = Origin(line.topic, line.partition, line.number, line.append_time)
-        event = read_line(line.raw, origin, 0, LATENESS, offsets.get(line.topic.partition(".")[2], 0))
+        event = read_line(line.raw, origin, 0, lateness, offsets.get(line.topic.partition(".")[2], 0))
         if isinstance(event, Rejected):
             continue
         derive_logsource(event.fields)

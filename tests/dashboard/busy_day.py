@@ -95,7 +95,7 @@ def alerts_of_the_day(now: int) -> list[Alert]:
                    group_by={"destination.ip": "198.51.100.24"}, detections=("Beacon",),
                    message="198.51.100.24: hosts at 2 institutions call the same command server"),
         make_alert("exercise", spread=(("ferry-bank", 0, 6, 5), ("summit-bank", 3, 9, 7)), start=now - 200 * MINUTE,
-                   level="high", state="settled", group_by={"source.ip": "192.0.2.9"},
+                   level="high", state="settled", group_by={"source.ip": "192.0.2.9"}, drill=True,
                    message="192.0.2.9 failed 12 customer log-ins at 2 institutions in 9 min"),
         *(make_alert(f"past {n}", spread=(("tern-securities", 0, 12, 90 + n), ("slate-bank", 5, 16, 60)),
                      start=now - (n + 2) * 7_000 * MINUTE // 5, state="settled", rule="Spray, then a transfer",

@@ -95,6 +95,7 @@ def _fits(alert: Alert, query: AlertQuery) -> bool:
         and (not query.hit or bool(set(query.hit) & members))
         and (not query.rules or alert.rule.uuid in query.rules)
         and (not query.tactics or bool(set(query.tactics) & set(alert.threat.tactic.name)))
+        and (query.drill is None or body.drill == query.drill)
         and alert.event.end >= query.since
         and alert.event.created >= query.made_since
         and (query.key is None or body.group_by.get(query.key[0]) == query.key[1])

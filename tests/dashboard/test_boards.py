@@ -9,14 +9,30 @@ import pytest
 from fastapi.testclient import TestClient
 
 from connectors.alert_index import AlertQuery
-from dashboard.boards import FEW, age_edges, age_rows, balance, latencies, rule_lines, tactic_cells
-from dashboard.charts import WIDTH, latency_chart, volume_chart
+from dashboard.boards import (
+    FEW,
+    age_edges,
+    age_rows,
+    balance,
+    latencies,
+    rule_lines,
+    tactic_cells,
+    times_to_answer,
+)
+from dashboard.charts import WIDTH, latency_chart, paces, volume_chart
 from dashboard.health_board import QUIET_AFTER_MS, SILENT_AFTER_MS, HealthBoard
+from dashboard.member_view import finding_of
+from dashboard.members_board import panels_of
+from dashboard.rule_data import Feed, feeds_of
+from dashboard.wording import NOTHING
+from pipeline.rulepack import build_pack
+from schemas.finding import Answer, AnswerRecord, FindingDocument
 from schemas.health import Heartbeat, InputCounters, PackReport, PartitionAccount
-from schemas.member import Member
+from schemas.member import Member, MemberRegistry
 from schemas.times import now_ms, to_rfc3339
 from tests.alert_samples import MINUTE, NOON, make_alert, stories
 from tests.dashboard.index_double import IndexDouble, log_in, open_site
+from tests.dashboard.live_site import RULES
 
 KESTREL = Member(id="kestrel-bank", name="Kestrel Bank")
 
@@ -145,8 +161,11 @@ def test_the_last_hour_tells_events_heartbeats_and_what_is_not_known() -> None:
         board.take(account(at, 600 * (minute + 1), dead=minute))
         if minute < 6:
             board.take(heartbeat(at))
-    (line,) = board.lines([KESTREL], NOON + 9 * MINUTE, hour=True)
-    assert line.hour == (5400, 0, 9)
+    (line,) = board.lines([KESTREL], NOON + 9 * MINUTE, minutes=60)
+    assert line.recent == (5400, 0, 9)
+    (longer,) = board.lines([KESTREL], NOON + 100 * MINUTE, minutes=360)
+    assert longer.recent == (5400, 0, 9), "what the hour does not tell any more, six hours do"
+    assert any(column.lines for column in longer.columns)
     assert line.rate == 600 * 5 / 300
     assert [(c.lines > 0, c.heartbeat, c.alive) for c in line.columns[-5:]] == [
         (True, True, True), (True, True, True), (True, True, True), (True, False, True), (True, False, True),
@@ -223,3 +242,54 @@ def test_latency_is_drawn_for_the_hours_that_had_alerts_only() -> None:
     assert len(chart.dots) == 1
     assert chart.last == "1.2 s"
     assert latency_chart([], NOON, ZoneInfo("UTC")).dots == ()
+
+
+def test_institutions_stand_under_their_sector_their_group_or_each_of_their_data_sets() -> None:
+    members = [
+        Member(id="aurora-bank", name="Bank Aurora", kind="bank", group="aurora", datasets=("nginx", "sshd")),
+        Member(id="aurora-life", name="Aurora Life", kind="insurer", group="aurora", datasets=("nginx",)),
+        KESTREL,
+    ]
+    lines = HealthBoard().lines(members, NOON)
+
+    def panels(by: str) -> dict[str, list[str]]:
+        return {title: [line.member.id for line in own] for title, own in panels_of(lines, by).items()}
+
+    assert panels("sector")["insurer"] == ["aurora-life"]
+    assert panels("group") == {"aurora": ["aurora-bank", "aurora-life"], "On their own": ["kestrel-bank"]}
+    assert panels("dataset") == {
+        "nginx": ["aurora-bank", "aurora-life"], "sshd": ["aurora-bank"], "No data set declared": ["kestrel-bank"],
+    }  # fmt: skip
+
+
+def test_a_rule_whose_data_too_few_groups_send_now_is_told() -> None:
+    pack = build_pack([RULES], MemberRegistry())
+    rule = next(rule for rule in pack.correlations if rule.title == "Credential stuffing of customer portals")
+    groups = ("aurora", "aurora", "kestrel", "heron", "tern")
+    members = [
+        Member(id=f"bank-{n}", name="", group=group, datasets=("portal.audit" if n < 4 else "windows.sysmon",))
+        for n, group in enumerate(groups)
+    ]
+    everybody = frozenset(member.id for member in members)
+    assert feeds_of(pack, members, everybody)[rule.id] == Feed(3, 3, 3)
+    dry = feeds_of(pack, members, everybody - {"bank-3"})[rule.id]
+    assert (dry, dry.too_few) == (Feed(2, 3, 3), True)
+    undeclared = Member(id="other", name="")
+    assert not feeds_of(pack, [*members, undeclared], everybody - {"bank-3"} | {"other"})[rule.id].too_few
+    assert feeds_of(pack, [undeclared], frozenset()) == {}, "where nobody declares anything, nothing is claimed"
+
+
+def test_how_fast_institutions_answer_is_counted_from_their_last_telling() -> None:
+    def told(made: int, *answers: int) -> FindingDocument:
+        finding = finding_of(make_alert(), "aurora-bank", NOON + made)
+        assert finding
+        records = [
+            AnswerRecord(answer=Answer(finding=finding.id, verdict="confirmed"), member="aurora-bank", who="kim",
+                         at=to_rfc3339(NOON + at))
+            for at in answers
+        ]  # fmt: skip
+        return FindingDocument(finding=finding, who="mei", answers=records)
+
+    assert times_to_answer([told(0, 9_000, 20_000), told(5_000, 1_000, 6_000), told(0)]) == [1_000, 9_000]
+    paced = {pace.name: pace.median for pace in paces([], {}, [told(0, 120_000)])}
+    assert (paced["Answer, High"], paced["Answer, Critical"]) == ("2 m", NOTHING)

@@ -12,8 +12,8 @@ import orjson
 import pytest
 
 from connectors.kafka import open_consumer, open_producer
-from dashboard.board_pages import NOTHING
 from dashboard.tokens import Tokens
+from dashboard.wording import NOTHING
 from schemas.alert import Alert
 from schemas.finding import Answer
 from schemas.times import now_ms, to_rfc3339

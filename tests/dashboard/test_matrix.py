@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from dashboard.matrix import DECIDED, grid, mini
+from dashboard.matrix import DECIDED, grid, mini, widened, widths_of
 from dashboard.why import reasons
 from pipeline.correlate.correlation import Comparison, Correlation, Reference
 from schemas.times import from_rfc3339
@@ -43,6 +43,19 @@ def test_an_alert_without_counts_by_time_has_bars_instead() -> None:
     alert.jointsoc.column_ms = 0
     assert grid(alert, {}, UTC, NOON, never) is None
     assert len(mini(alert)) == 2
+
+
+def test_columns_are_joined_to_wider_ones_and_no_hit_is_lost() -> None:
+    alert = make_alert(spread=(("aurora-bank", 0, 50, 300), ("kestrel-bank", 22, 71, 99)), start=NOON + 4 * MINUTE)
+    assert widths_of(alert) == [5 * MINUTE, 15 * MINUTE, 60 * MINUTE]
+    for width, columns in zip(widths_of(alert), (16, 6, 2), strict=True):
+        drawn = grid(widened(alert, width), {}, UTC, NOON, never)
+        assert drawn
+        assert (drawn.start % width, len(drawn.columns)) == (0, columns)
+        assert [sum(int(cell.text or 0) for cell in row) for row in drawn.rows] == [300, 99]
+        for member, row in zip(alert.jointsoc.members, drawn.rows, strict=True):
+            assert next(cell for cell in row if cell.text).start == from_rfc3339(member.first_seen) // width * width
+    assert widths_of(make_alert(spread=(("aurora-bank", 0, 0, 1),))) == [1000]
 
 
 def test_a_forged_document_with_endless_columns_is_not_drawn() -> None:

@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import yaml
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from connectors.event_reader import EventReader
 from deploy.local.settings import project_root
-from tests.alert_samples import alert_id
+from schemas.times import now_ms
+from tests.alert_samples import alert_id, make_alert
 from tests.chromium import running_chromium
-from tests.dashboard.live_site import BusySite, busy_site
+from tests.dashboard.index_double import IndexDouble
+from tests.dashboard.live_site import BusySite, busy_site, live_site
 
 pytestmark = pytest.mark.stack
 
@@ -22,7 +26,10 @@ SCREENS = {
     "queue": "/?group=key",
     "queue-empty": "/?q=nothing",
     "alert": f"/alerts/{alert_id('transfer')}",
+    "alert-without-counts": f"/alerts/{alert_id('older')}",
+    "nowhere": "/nowhere",
     "members": "/members",
+    "members-by-group": "/members?by=group&span=6h",
     "rules": "/rules",
     "operations": "/operations",
     "exceptions": "/exceptions",
@@ -35,6 +42,9 @@ LOOKS: list[tuple[int, Literal["dark", "light"], str]] = [
     (390, "light", "en-GB"),
     (390, "dark", "zh-TW"),
 ]
+
+
+BACKGROUNDS = {"dark": "rgb(14, 19, 21)", "light": "rgb(237, 241, 240)"}
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +74,8 @@ def test_every_screen_of_a_busy_day_is_accessible_and_fits(
         PICTURES.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=PICTURES / f"{name}-{width}-{scheme}-{locale[:2]}.png", full_page=True)
         found = Axe().run(page).response["violations"]
+        if page.evaluate("getComputedStyle(document.documentElement).backgroundColor") != BACKGROUNDS[scheme]:
+            faults.append((name, f"not {scheme}", ""))
         faults.extend((name, fault["id"], fault["nodes"][0]["html"]) for fault in found)
         if page.evaluate("document.documentElement.scrollWidth") > width:
             faults.append((name, "wider than its window", ""))
@@ -117,6 +129,71 @@ def test_the_matrix_is_walked_with_arrows_and_a_cell_filters_the_evidence(
         expect(page.locator("[data-evidence]:visible")).to_contain_text("Bank Aurora")
         page.get_by_role("button", name="Show all").click()
         expect(page.locator("[data-evidence]:visible")).to_have_count(every)
+
+
+def test_evidence_is_kept_or_left_out_by_a_value_of_a_line_or_of_an_event(
+    browser: Browser, busy: BusySite, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EventReader, "line", a_transfer_at_kestrel)
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        page = context.new_page()
+        page.goto(f"{busy.address}/login?next=/alerts/{alert_id('transfer')}")
+        enter(page, "analyst", (folder / "dashboard-password").read_text().strip())
+        lines = page.locator("[data-evidence]:visible")
+        every = lines.count()
+        page.get_by_role("button", name="Kestrel Bank").first.click()
+        page.get_by_role("button", name="Without this value").click()
+        expect(lines.filter(has_text="Kestrel Bank")).to_have_count(0)
+        page.get_by_role("button", name="Show all").click()
+        expect(lines).to_have_count(every)
+        page.locator(".raw-open").last.click()
+        page.get_by_role("button", name='"transfer"').click()
+        expect(page.locator("#chosen-find")).to_have_attribute("href", "/?q=transfer")
+        page.get_by_role("button", name="Only this value").click()
+        expect(page.locator("#evidence-note")).to_have_text('1 shown: event.action = "transfer"')
+        expect(page.locator("tr.raw pre")).to_contain_text("12345678901234567890")
+        page.get_by_role("link", name="1 h", exact=True).click()
+        expect(page.locator("#mx thead .on")).to_have_count(2)
+
+
+def a_transfer_at_kestrel(_reader: EventReader, _topic: str, _partition: int, offset: int, _line: int) -> bytes:
+    """An event whose number no script could keep; the last one of the evidence is the transfer."""
+    action = "transfer" if offset > 18_206_999 else "login"
+    return b'{"event": {"action": "%s"}, "sequence": 12345678901234567890}' % action.encode()
+
+
+NASTY = (
+    "W" * 300,
+    "<b>x</b><script>alert(1)</script>" * 4,
+    "\u202eelpmaxe \u05e9\u05dc\u05d5\u05dd",
+    "\U0001f525" * 90,
+)
+"""Unbroken, HTML, right to left, emoji."""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_values_that_nobody_should_send_stay_within_their_columns(browser: Browser, tmp_path: Path, width: int) -> None:
+    alerts = [
+        make_alert(f"nasty {n}", start=now_ms() - 3_600_000, message=text, rule=text, detections=(text, text),
+                   group_by={text[:100]: text}, spread=[(f"member-{m}", m, m + 9, 30) for m in range(len(NASTY))])
+        for n, text in enumerate(NASTY)
+    ]  # fmt: skip
+    for alert, text in zip(alerts, NASTY, strict=True):
+        alert.threat.tactic.name = alert.threat.technique.id = alert.rule.author = [text]
+        alert.rule.description = alert.rule.version = alert.jointsoc.pack = text
+    members = [{"id": f"member-{m}", "name": text, "datasets": [text[:80]]} for m, text in enumerate(NASTY)]
+    wide = []
+    with live_site(tmp_path, IndexDouble(alerts)) as address, browser.new_context() as context:
+        (tmp_path / "members.yml").write_text(yaml.safe_dump({"members": members}))
+        page = context.new_page()
+        page.set_viewport_size({"width": width, "height": 844})
+        page.goto(address + "/login")
+        enter(page, "analyst", (tmp_path / "dashboard-password").read_text().strip())
+        for path in ("/?group=key", "/members?by=dataset", "/rules", *(f"/alerts/{alert.id}" for alert in alerts)):
+            page.goto(address + path)
+            if page.evaluate("document.documentElement.scrollWidth") > width:
+                wide.append(path)
+    assert wide == []
 
 
 def test_who_never_saw_it_finds_the_campaign_tells_the_institutions_and_closes_it(

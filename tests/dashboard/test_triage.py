@@ -10,6 +10,7 @@ from dashboard.background import WorkflowRounds, keep_going
 from dashboard.desk import WORKFLOW, Desk
 from dashboard.triage import REASONS, Outdated, Refused, Wish, fresh, granted, inherited, reopened
 from schemas.alert import Alert
+from schemas.times import from_rfc3339
 from schemas.workflow import Workflow
 from tests.alert_samples import NOON, alert_id, make_alert
 from tests.dashboard.documents_double import DocumentsDouble
@@ -146,6 +147,20 @@ def test_the_centre_reopens_and_moves_by_itself_and_doing_it_again_changes_nothi
     before = desk.of(first), desk.of(successor)
     desk.keep(START)
     assert (desk.of(first), desk.of(successor)) == before
+
+
+def test_an_alert_that_says_it_was_made_in_the_future_does_not_hide_those_made_now(
+    desk: Desk, index: IndexDouble
+) -> None:
+    first, ahead = make_alert(), make_alert("ahead")
+    desk.grant(first, Wish("close", 0, "true_positive"), "mei")
+    ahead.event.created = "2099-01-01T00:00:00.000Z"
+    index.alerts = [first, ahead]
+    rounds = WorkflowRounds(desk, lambda: from_rfc3339(first.event.created))
+    rounds()
+    index.alerts = [make_alert(spread=THREE), ahead]
+    rounds()
+    assert desk.of(first).status == "open"
 
 
 @pytest.mark.parametrize("broken_write", [1, 2])

@@ -11,6 +11,8 @@ from fastapi.testclient import TestClient
 from httpx import Response
 
 from dashboard.audit import ALL
+from dashboard.triage import reopened
+from schemas.alert import Alert
 from schemas.errors import ConnectionError_
 from schemas.times import now_ms
 from tests.alert_samples import alert_id, make_alert, stories
@@ -63,6 +65,35 @@ def test_an_alert_is_worked_from_open_to_closed_and_leaves_what_is_to_do(analyst
         assert text in page
     assert act(analyst, DDOS, "reopen", 2).status_code == 200
     assert DDOS in shown(analyst)
+
+
+def test_what_nobody_works_on_what_came_back_and_what_is_a_drill_have_views_of_their_own(
+    tmp_path: Path, index: IndexDouble, documents: DocumentsDouble, analyst: TestClient
+) -> None:
+    exercise = make_alert("exercise", drill=True)
+    index.alerts.append(exercise)
+    act(analyst, DDOS, "acknowledge")
+    act(analyst, SHELL, "close", 0, "true_positive")
+    grown = next(alert for alert in index.alerts if alert.id == SHELL).model_copy(deep=True)
+    grown.organization.id.append("kestrel-bank")
+    site = analyst.app.state.site  # type: ignore[attr-defined]
+    site.desk.change(grown, lambda workflow: reopened(workflow, grown, workflow.updated) or workflow)
+
+    assert shown(analyst, "?reopened=yes") == [SHELL]
+    assert shown(analyst, "?drill=yes") == [exercise.id]
+    assert set(shown(analyst, "?assignee=nobody")) == {alert.id for alert in index.alerts if open_now(alert)} - {DDOS}
+    counts = {view["name"]: view["count"] for view in analyst.get("/api/queue").json()["views"]}
+    assert (counts["Unassigned"], counts["Reopened"], counts["Drills"]) == (counts["To do"] - 1, 1, 1)
+    fresh = open_site(tmp_path, index, documents)  # another process learns it from the documents
+    assert log_in(fresh, tmp_path) == 303
+    assert shown(fresh, "?reopened=yes") == [SHELL]
+    assert shown(fresh, "?assignee=nobody&status=acknowledged") == []
+    act(analyst, SHELL, "acknowledge", 2)
+    assert shown(analyst, "?reopened=yes") == []
+
+
+def open_now(alert: Alert) -> bool:
+    return alert.jointsoc.alert.state != "superseded"
 
 
 def test_who_comes_second_learns_who_did_what_and_nothing_is_overwritten(analyst: TestClient) -> None:

@@ -48,6 +48,10 @@ def test_the_demo_raises_exactly_the_alerts_it_promises_twice_and_leaves_the_ser
     listed = jsoc(place, "alerts", "list", "--format", "json", "--limit", "100")
     alerts = [json.loads(line) for line in listed.stdout.splitlines()]
     assert len([alert for alert in alerts if alert["jointsoc"]["alert"]["state"] != "superseded"]) == 9
+    shown = jsoc(place, "alerts", "show", alerts[0]["event"]["id"], "--evidence", "--format", "json")
+    originals = json.loads(shown.stdout)["originals"]
+    for evidence, original in zip(alerts[0]["jointsoc"]["evidence"], originals, strict=True):
+        assert evidence["event_id"] in original["pretty"]
     for institution in load_institutions():
         letters = Path(place["JSOC_HOME"]) / "demo" / institution.id / "forwarder" / "dead-letters.ndjson"
         assert not letters.exists() or not letters.read_bytes()

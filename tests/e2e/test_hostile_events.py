@@ -11,8 +11,8 @@ import pytest
 
 from connectors.kafka import open_producer
 from schemas.times import now_ms, to_rfc3339
-from tests.e2e.accounts import accounts
-from tests.e2e.test_nothing_is_lost import wait_for
+from tests.e2e.accounts import accounts, settled_accounts
+from tests.e2e.conditions import wait_for
 from tests.running_stack import RunningStack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
@@ -50,7 +50,7 @@ def unbearable() -> Iterator[tuple[str, bytes]]:
 
 
 def test_hostile_events_neither_stall_the_stream_nor_vanish(stack: RunningStack) -> None:
-    before, restarts = accounts(stack), stack.status()["job"].restarts
+    before, restarts = settled_accounts(stack), stack.status()["job"].restarts
     letters = Counter(letter.reason for letter in stack.dead_letters())
     refused = Counter(reason for reason, _ in unbearable())
     lines = [*bearable(), *(line for _, line in unbearable()), event("last", **{"event.action": "single"})]
@@ -72,7 +72,7 @@ def test_hostile_events_neither_stall_the_stream_nor_vanish(stack: RunningStack)
         ]
         return sum(lines for lines, _ in new), sum(dead for _, dead in new)
 
-    wait_for(last_alerted, 120)
-    wait_for(lambda: told() == (len(lines), refused.total()), 60, told)
+    wait_for(last_alerted)
+    wait_for(lambda: told() == (len(lines), refused.total()), told)
     assert Counter(letter.reason for letter in stack.dead_letters()) - letters == refused
     assert stack.status()["job"].restarts == restarts

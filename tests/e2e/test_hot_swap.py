@@ -7,9 +7,8 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +20,8 @@ from deploy.local.configuration import registry_of
 from deploy.local.settings import project_root
 from pipeline.rulepack import build_pack, read_pack
 from schemas.times import now_ms, to_rfc3339
-from tests.e2e.accounts import Accounts, accounts, pack_reports
+from tests.e2e.accounts import Accounts, accounts, pack_reports, settled_accounts
+from tests.e2e.conditions import wait_for
 from tests.running_stack import RunningStack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
@@ -91,10 +91,12 @@ def larger(stack: RunningStack, tmp_path: Path) -> Path:
 
 
 def test_rules_change_while_events_flow(stack: RunningStack, larger: Path) -> None:
-    before, job, before_failures = accounts(stack), stack.job(), failures(stack)
+    before, job, before_failures = settled_accounts(stack), stack.job(), failures(stack)
     with flowing(stack, "swap") as stream:
         wait_for(lambda: stream.sent > 50)
         not_yet = stream.sent
+        # A job that lags behind would put these to the new pack.
+        wait_for(lambda: evaluated_since(stack, before) >= not_yet)
         activated = jsoc(stack, "rules", "activate", str(larger))
         assert activated.returncode == 0, activated.stderr
         in_force = stream.sent + 1
@@ -123,9 +125,12 @@ def refuse_a_damaged_pack(stack: RunningStack, version: str) -> None:
         wait_for(lambda: any(report.refused and report.version == version for report in pack_reports(stack)))
         noticed = stream.sent
         wait_for(lambda: stream.sent > noticed + 20)
-    job = stack.status()["job"]
-    assert (job.state, job.packs) == ("running", (version,))
-    assert "the newest pack is refused" in job.problem
+
+    def told() -> bool:
+        job = stack.status()["job"]
+        return (job.state, job.packs) == ("running", (version,)) and "the newest pack is refused" in job.problem
+
+    wait_for(told, lambda: stack.status()["job"])
     wait_for(lambda: set(range(noticed, stream.sent)) <= numbers(stack, "damaged"))
 
 
@@ -150,10 +155,3 @@ def numbers(stack: RunningStack, name: str) -> set[int]:
     alerts = stack.alerts(rule_names={"Added while events flow"})
     ids = [item["event_id"].partition("-") for each in alerts for item in each["jointsoc"]["evidence"]]
     return {int(number) for stream, _, number in ids if stream == name}
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
-        time.sleep(0.2)

@@ -78,14 +78,14 @@ class Running:
     def _run(self, forwarder: Forwarder) -> None:
         try:
             forwarder.run(self._stop)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - told to the test by `wait_until` and `stop`
             self.error = error
-            raise
 
     def stop(self) -> None:
         self._stop.set()
         self._thread.join(15)
         assert not self._thread.is_alive()
+        assert self.error is None
 
     def wait_until(self, what: Callable[[], bool], seconds: float = 20) -> None:
         until(what, seconds)

@@ -34,6 +34,7 @@ class FakeBroker:
         self.away = False
         self.failures = 0
         self.connections = 0
+        self.closed = False
         self.clock: Callable[[], int] = lambda: 0
         self.stored: list[tuple[str, bytes]] = []
         self.keys: list[bytes] = []
@@ -58,6 +59,7 @@ class FakeBroker:
         return receipt
 
     def close(self, timeout: float | None = None) -> None:
+        self.closed = True
         self.fail_pending()
 
     def release(self) -> None:

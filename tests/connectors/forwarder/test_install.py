@@ -110,6 +110,24 @@ def test_every_command_works_without_the_centres_extras(
     assert done.stdout or arguments == ["dlq", "list"]
 
 
+@pytest.mark.parametrize(
+    "arguments", [["rules", "check", "."], ["detect", "--rules", "."], ["alerts", "list"]], ids=str
+)
+def test_a_command_of_the_centre_says_what_to_install(alone: Path, tmp_path: Path, arguments: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", PROGRAM, *arguments],
+        cwd=tmp_path,
+        env=environment(alone),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert "needs a part that is not installed" in done.stderr
+    assert "jointsoc[centre]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_it_runs_without_the_centres_extras(alone: Path, bench: Bench) -> None:
     log = bench.folder / "forwarder.log"
     with log.open("wb") as err:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import threading
 from pathlib import Path
 
 import orjson
@@ -72,6 +73,17 @@ def test_the_heartbeat_after_an_outage_tells_what_was_read_and_nothing_counts_as
     running.stop()
 
 
+def test_the_first_heartbeat_leaves_as_soon_as_the_broker_is_there(bench: Bench, broker: FakeBroker) -> None:
+    bench.data["heartbeat_seconds"] = 3600
+    bench.log_logins(1)
+    forwarder = Forwarder(bench.settings(), broker.connect)
+    running = Running(forwarder)
+    running.wait_until(lambda: forwarder._inputs["portal"].counters.read == 1)
+    broker.away = False
+    running.wait_until(lambda: bool(broker.messages("health.kestrel-bank")))
+    running.stop()
+
+
 def test_a_wrong_address_of_the_broker_is_mended_without_a_restart(bench: Bench, broker: FakeBroker) -> None:
     bench.log_logins(*range(100))
     forwarder = Forwarder(bench.settings(), broker.connect)
@@ -83,6 +95,28 @@ def test_a_wrong_address_of_the_broker_is_mended_without_a_restart(bench: Bench,
     forwarder.reload(lambda: fresh)
     running.wait_until(lambda: seen(broker) == 100)
     running.stop()
+
+
+def test_a_broker_that_takes_its_time_to_answer_holds_up_neither_a_new_configuration_nor_the_end(
+    bench: Bench, broker: FakeBroker
+) -> None:
+    answers = threading.Event()
+
+    def silent() -> FakeBroker:
+        answers.wait()
+        return broker
+
+    bench.log_logins(1)
+    forwarder = Forwarder(bench.settings(), silent)
+    running = Running(forwarder)
+    running.wait_until(lambda: forwarder._inputs["portal"].counters.read == 1)
+    bench.data["inputs"].append({**bench.data["inputs"][0], "name": "second"})
+    fresh = bench.settings()
+    forwarder.reload(lambda: fresh)
+    running.wait_until(lambda: "second" in forwarder._inputs)
+    running.stop()
+    assert not answers.is_set()
+    answers.set()
 
 
 def test_a_full_disk_ends_the_forwarder_with_a_word_and_the_line_is_kept_for_the_next_start(

@@ -1,12 +1,22 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 
 import pytest
 
-from connectors.forwarder.shipper import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_IN_FLIGHT, Batch, Mark, Shipper
+from connectors.forwarder.shipper import (
+    MAX_BATCH_BYTES,
+    MAX_BATCH_EVENTS,
+    MAX_IN_FLIGHT,
+    Batch,
+    Mark,
+    Producer,
+    Shipper,
+)
 from connectors.patience import Patience
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, JointSocError
 from tests.connectors.forwarder.fake_broker import FakeBroker
 
 
@@ -20,6 +30,20 @@ class Quick(Patience):
         return 0.0
 
 
+def at_once(connect: Callable[[], Producer]) -> Callable[[], Future[Producer]]:
+    """Connections that are open, or refused, without waiting."""
+
+    def begin() -> Future[Producer]:
+        attempt: Future[Producer] = Future()
+        try:
+            attempt.set_result(connect())
+        except JointSocError as error:
+            attempt.set_exception(error)
+        return attempt
+
+    return begin
+
+
 @pytest.fixture
 def broker() -> FakeBroker:
     return FakeBroker()
@@ -27,7 +51,7 @@ def broker() -> FakeBroker:
 
 @pytest.fixture
 def shipper(broker: FakeBroker) -> Shipper:
-    made = Shipper(broker.connect, "events.kestrel-bank", Quick(), linger_seconds=1000)
+    made = Shipper(at_once(broker.connect), "events.kestrel-bank", Quick(), linger_seconds=1000)
     made.turn()
     return made
 
@@ -61,7 +85,7 @@ def test_each_input_has_records_of_its_own_under_its_own_key_so_that_its_order_i
 
 
 def test_a_batch_leaves_when_it_is_old_enough(broker: FakeBroker) -> None:
-    shipper = Shipper(broker.connect, "t", Quick(), linger_seconds=0)
+    shipper = Shipper(at_once(broker.connect), "t", Quick(), linger_seconds=0)
     shipper.turn()
     shipper.add(b"{}", mark(1))
     assert ends(shipper.turn()) == [1]
@@ -123,7 +147,7 @@ def test_what_fails_is_sent_again_in_order_over_a_new_connection(broker: FakeBro
 
 
 def test_a_broker_that_is_away_is_tried_again_and_holds_nobody_up(broker: FakeBroker) -> None:
-    shipper = Shipper(broker.connect, "t", Quick())
+    shipper = Shipper(at_once(broker.connect), "t", Quick())
     broker.away = True
     for number in range(MAX_IN_FLIGHT):
         shipper.add(b"{}", mark(number))
@@ -135,6 +159,30 @@ def test_a_broker_that_is_away_is_tried_again_and_holds_nobody_up(broker: FakeBr
     assert shipper.last_error == ""
 
 
+def test_a_connection_that_takes_its_time_holds_nobody_up(broker: FakeBroker) -> None:
+    attempts: list[Future[Producer]] = []
+    shipper = Shipper(lambda: attempts.append(Future()) or attempts[-1], "t", Quick())  # type: ignore[func-returns-value]
+    for number in range(3):
+        shipper.add(b"{}", mark(number))
+        assert shipper.turn(now=True) == []
+    (attempt,) = attempts
+    attempt.set_result(broker.connect())
+    assert ends(shipper.turn()) == [0, 1, 2]
+
+
+def test_a_connection_that_nobody_waits_for_any_more_is_closed_when_it_opens(broker: FakeBroker) -> None:
+    slow: Future[Producer] = Future()
+    shipper = Shipper(lambda: slow, "t", Quick())
+    shipper.add(b"{}", mark(1))
+    shipper.turn(now=True)
+    shipper.use(at_once(broker.connect))
+    assert ends(shipper.turn()) == [1]
+    late = FakeBroker()
+    slow.set_result(late.connect())
+    assert late.closed
+    assert not broker.closed
+
+
 def test_a_password_file_that_is_being_replaced_is_waited_for(broker: FakeBroker) -> None:
     answers: list[Exception] = [ConfigError("kafka.password", "cannot read the secret")]
 
@@ -143,7 +191,7 @@ def test_a_password_file_that_is_being_replaced_is_waited_for(broker: FakeBroker
             raise answers.pop()
         return broker
 
-    shipper = Shipper(connect, "t", Quick())
+    shipper = Shipper(at_once(connect), "t", Quick())
     shipper.add(b"{}", mark(1))
     assert shipper.turn(now=True) == []
     assert "kafka.password" in shipper.last_error
@@ -152,7 +200,7 @@ def test_a_password_file_that_is_being_replaced_is_waited_for(broker: FakeBroker
 
 def test_between_two_tries_it_pauses(broker: FakeBroker) -> None:
     patience = Quick()
-    shipper = Shipper(broker.connect, "t", patience)
+    shipper = Shipper(at_once(broker.connect), "t", patience)
     broker.away = True
     patience.pause = lambda: 3600.0  # type: ignore[method-assign]
     shipper.turn()
@@ -164,18 +212,18 @@ def test_between_two_tries_it_pauses(broker: FakeBroker) -> None:
 
 def test_a_new_connection_is_used_at_once_and_what_is_under_way_goes_over_it(broker: FakeBroker) -> None:
     other = FakeBroker()
-    shipper = Shipper(broker.connect, "t", Quick())
+    shipper = Shipper(at_once(broker.connect), "t", Quick())
     broker.away = True
     shipper.add(b"{}", mark(1))
     assert shipper.turn(now=True) == []
-    shipper.use(other.connect)
+    shipper.use(at_once(other.connect))
     assert ends(shipper.turn()) == [1]
     assert other.messages("t") == [b"{}"]
 
 
 def test_an_event_counts_as_sent_when_it_leaves_and_once(broker: FakeBroker) -> None:
     sent: list[int] = []
-    shipper = Shipper(broker.connect, "t", Quick(), sent=lambda batch: sent.append(batch.count))
+    shipper = Shipper(at_once(broker.connect), "t", Quick(), sent=lambda batch: sent.append(batch.count))
     broker.away, broker.failures = True, 1
     shipper.add(b"{}", mark(1))
     shipper.turn(now=True)

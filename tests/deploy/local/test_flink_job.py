@@ -175,6 +175,17 @@ def test_a_savepoint_that_takes_too_long_is_given_up(
     assert "no savepoint" in said[0]
 
 
+def test_a_job_that_does_not_end_after_its_savepoint_is_not_taken_for_stopped(
+    settings: StackSettings, flink: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.local.flink_job._STOP_SECONDS", 0.2)
+    stopping(flink, {"location": "file:/x"})
+    flink["/jobs/overview"] = overview(("a", "RUNNING", NOW))
+    said: list[str] = []
+    assert not stop_job(settings, said.append)
+    assert "has not ended" in said[0]
+
+
 def test_a_jobmanager_that_is_away_does_not_keep_down_from_going_on(settings: StackSettings) -> None:
     said: list[str] = []
     assert not stop_job(settings, said.append)

@@ -36,6 +36,20 @@ print('awake', flush=True)
 time.sleep(60)
 """
 WITH_CHILD = [sys.executable, "-c", PARENT]
+LEADER_ENDS_FIRST = """
+import ctypes, os, signal, socket, sys, threading, time
+signal.signal(signal.SIGTERM, lambda *_: ctypes.CDLL(None).pthread_exit(None))
+server = socket.create_server(('127.0.0.1', int(sys.argv[1])))
+def outlive():
+    while 'State:\tZ' not in open(f'/proc/{os.getpid()}/status').read():
+        time.sleep(0.01)
+    time.sleep(1)
+    os._exit(0)
+threading.Thread(target=outlive).start()
+print('awake', flush=True)
+time.sleep(60)
+"""
+"""Its main thread ends at SIGTERM, so that it shows as a zombie; the other one holds the port a second longer."""
 
 
 def start(settings: StackSettings, name: str = "sleeper", command: list[str] = SLEEP) -> int:
@@ -114,6 +128,14 @@ def test_a_process_that_ignores_sigterm_is_killed_after_the_grace_period(setting
     pid = start(settings, command=[sys.executable, "-c", f"{stubborn}; time.sleep(60)"])
     stop_processes(settings, "sleeper", grace=0.3)
     assert not lives(pid)
+
+
+def test_a_process_is_not_gone_before_its_last_thread_has_let_its_port_go(settings: StackSettings) -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        port = server.getsockname()[1]
+    start(settings, command=[sys.executable, "-c", LEADER_ENDS_FIRST, str(port)])
+    stop_processes(settings, "sleeper")
+    check_ports([port])
 
 
 def test_nothing_of_this_shells_environment_reaches_a_process(

@@ -12,6 +12,7 @@ import yaml
 
 from pipeline.cli.detect import read_logsource
 from pipeline.cli.main import main
+from pipeline.detect import compile as compiler
 from schemas.errors import ConfigError
 
 SIGMAHQ = Path(__file__).parents[4] / "shared" / "corpora" / "sigmahq"
@@ -298,3 +299,36 @@ def test_a_rule_that_a_pack_holds_too_is_not_loaded_twice(
         main(["rules", "build", str(rule), "-o", str(tmp_path / "rules.pack"), "--no-cache"])
     assert run("--rules", tmp_path / "rules.pack", "--rules", rule, events(tmp_path, EVENT)) == 2
     assert "rule.yml:1: this id belongs to another rule (rule.yml:1)" in capfd.readouterr().err
+
+
+def test_rules_are_compiled_once_and_what_changes_is_compiled_again(
+    rule: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    compiled: list[str] = []
+    real = compiler.compile_detection
+
+    def noted(document: Any, *rest: Any) -> Any:
+        compiled.append(document.path.name)
+        return real(document, *rest)
+
+    monkeypatch.setattr(compiler, "compile_detection", noted)
+    path = events(tmp_path, EVENT)
+    for _ in range(2):
+        assert run("--rules", rule.parent, path) == 0
+    assert compiled == ["rule.yml"]
+    first, second = found(capfdbinary.readouterr().out.decode())
+    assert first == second
+    rule.write_text(RULE.replace("cmd.exe", "sh.exe"))
+    assert run("--rules", rule.parent, path) == 0
+    assert compiled == ["rule.yml", "rule.yml"]
+    assert capfdbinary.readouterr().out == b""
+
+
+def test_rules_are_matched_where_nothing_can_be_remembered(
+    rule: Path, tmp_path: Path, cache_home: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    (cache_home / "jointsoc").touch()
+    assert run("--rules", rule, events(tmp_path, EVENT)) == 0
+    told = capfdbinary.readouterr()
+    assert len(found(told.out.decode())) == 1
+    assert b"not remembered" in told.err

@@ -216,6 +216,32 @@ def test_backtest_counts_alerts_members_keys_and_state(
     assert "about" in capfd.readouterr().out
 
 
+@pytest.mark.parametrize("command", ["explain", "backtest"])
+def test_files_are_read_as_a_replay_reads_them(
+    fresh: Path, tmp_path: Path, command: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """However late their lines, and with the members' known clock offsets."""
+    files = failures(tmp_path, {"alder-bank": 3, "birch-bank": 2, "cedar-bank": 2})
+    alder = tmp_path / "alder-bank.ndjson"
+    newer = {"@timestamp": to_rfc3339(NOON + 500_000_000), "event.dataset": "portal.audit"}
+    alder.write_text(json.dumps(newer) + "\n" + alder.read_text())
+    birch = tmp_path / "birch-bank.ndjson"
+    birch.write_text(birch.read_text().replace(to_rfc3339(NOON)[:10], to_rfc3339(NOON - 86_400_000)[:10]))
+    members = tmp_path / "members.yml"
+    members.write_text(
+        "members: [{id: alder-bank, name: A}, {id: birch-bank, name: B, clock_offset: 86400000}, "
+        "{id: cedar-bank, name: C}]\n"
+    )
+    arguments = ("login_at_many", "-r", fresh, "--members", members, "--format", "json", *files)
+    run(command, *arguments)
+    told = json.loads(capfd.readouterr().out)
+    assert len(told["groups" if command == "explain" else "alerts"]) == 1
+    assert told.get("alerted", True)
+    if command == "backtest":
+        run(command, *arguments, "--lateness", "1h")
+        assert not json.loads(capfd.readouterr().out)["alerts"]
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["rules", "new", "--help"]])
 def test_light_commands_import_nothing_heavy(arguments: list[str]) -> None:
     heavy = "{'sigma', 'pydantic', 'kafka', 'elasticsearch', 'pyflink', 'fastapi', 'numpy', 'pandas'}"

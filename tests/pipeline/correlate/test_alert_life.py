@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from pipeline.correlate.correlation import Comparison, Correlation
-from pipeline.correlate.group import REFRESH
 from pipeline.correlate.shard import Limits, Shard
 from pipeline.correlate.store import DictStore
+from pipeline.correlate.watch import REFRESH
 from schemas.alert import SUPERSEDED_REVISION, Alert
 from schemas.errors import ConfigError
 from schemas.times import from_rfc3339

@@ -32,6 +32,7 @@ def feed(*fields: str) -> Feed:
         ("sel: {a: 1, b: null}\ncondition: sel", "a", Verdict.PARTIAL, "b", ""),
         ("sel: {b|exists: false, a: 1}\ncondition: sel", "a", Verdict.PARTIAL, "b", ""),
         ("sel: {a|exists: true}\ncondition: sel", "a.b", Verdict.FULL, "", ""),
+        ("sel: {a: null}\ncondition: sel", "a.b", Verdict.FULL, "", ""),
         ("sel: {a|fieldref: b}\ncondition: sel", "a", Verdict.NEVER, "b", "b"),
         ("sel: [{a: 1}, {b: 1}]\ncondition: sel", "a", Verdict.FULL, "", ""),
         ("sel: [{a: 1}, {b: 1}]\ncondition: sel", "c", Verdict.NEVER, "a b", "b"),

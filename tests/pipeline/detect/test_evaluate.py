@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.detect.evaluate import Detector
-from pipeline.detect.nodes import MAX_VALUE
+from pipeline.detect.memos import MAX_VALUE
 from pipeline.detect.plain import compile_test
 from pipeline.detect.plan import AllOf, AnyOf, Boolean, DetectionPlan, Exists, LogSource, Not, Null, Number, Text
 from pipeline.detect.routing import applies, names_of

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.detect.windows import event_fields
 from schemas.event import Fields, Refused
+from schemas.logsource import PRODUCT, SERVICE, derive_logsource
 
 
 def event(system: dict[str, Any] | None = None, **sections: Any) -> dict[str, Any]:
@@ -52,6 +53,15 @@ def test_attributes_are_joined_and_the_time_is_the_events() -> None:
 )
 def test_event_data_gives_its_innermost_names_without_spaces(sections: dict[str, Any], expected: Fields) -> None:
     assert event_fields(event(**sections)) == {"EventID": 7, **expected}
+
+
+def test_the_channel_of_a_cleared_log_is_that_log_and_its_log_source_the_one_it_was_told_in() -> None:
+    system = {"EventID": 104, "Channel": "System"}
+    cleared = {"LogFileCleared": {"Channel": "Windows PowerShell", "BackupPath": ""}}
+    fields = event_fields({"Event": {"System": system, "UserData": cleared}})
+    assert fields["Channel"] == ("Windows PowerShell",)
+    derive_logsource(fields)
+    assert (fields[PRODUCT], fields[SERVICE]) == ("windows", "system")
 
 
 def test_a_name_in_both_sections_keeps_both_values() -> None:

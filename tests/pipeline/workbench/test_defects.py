@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.detect.load import MAX_FILE_BYTES
 from pipeline.workbench.check import check_rules
 from schemas.member import Member, MemberRegistry
 
@@ -17,11 +18,12 @@ MESSAGES = DEFECTS / "messages.txt"
 SIX = MemberRegistry(
     members=tuple(Member(id=f"member-{number}", name="M", datasets=("portal.audit",)) for number in range(6))
 )
+PLACEHOLDERS = {"accounts": [f"user-{number}" for number in range(300)], "offices|cidr": ["192.0.2.0/24"]}
 
 
 def told(path: Path) -> list[str]:
     """What the check says about one file, without the folder."""
-    findings = check_rules([path], SIX, {}).findings
+    findings = check_rules([path], SIX, PLACEHOLDERS).findings
     return [finding.message.replace(f"{DEFECTS}/", "") for finding in findings]
 
 
@@ -40,6 +42,24 @@ def test_a_defect_is_told_in_these_words(path: Path) -> None:
 
 def test_every_message_belongs_to_a_defect() -> None:
     assert expected().keys() == {path.name for path in DEFECTS.glob("*.yml")}
+
+
+def test_a_file_too_large_for_a_rule_is_told_and_the_others_are_checked(tmp_path: Path) -> None:
+    large = tmp_path / "large.yml"
+    with large.open("wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+    sound = tmp_path / "sound.yml"
+    sound.write_bytes((DEFECTS / "unused.yml").read_bytes())
+    assert told(tmp_path) == [
+        f"{large}:1: too large for a rule file; expected at most 4194304 bytes",
+        *(line.replace("unused.yml", str(sound)) for line in expected()["unused.yml"]),
+    ]
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yml"
+    broken.symlink_to("/proc/self/mem")  # a file whose first byte cannot be read, by root neither
+    assert told(broken) == [f"{broken}: cannot read: Input/output error"]
 
 
 if __name__ == "__main__":

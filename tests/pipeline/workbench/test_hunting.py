@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sigma.backends.elasticsearch import ESQLBackend, LuceneBackend
 from sigma.collection import SigmaCollection
-from sigma.exceptions import SigmaTransformationError
+from sigma.exceptions import SigmaConversionError, SigmaTransformationError
 
 from pipeline.workbench.esql_text import exact_esql
 from pipeline.workbench.hunting import hunting_pipeline, logsource_conditions
@@ -41,7 +41,7 @@ def test_values_are_as_the_index_holds_them(tmp_path: Path) -> None:
     assert 'event.code=="1" and destination.port==443' in query  # a keyword beside a number is an error there
 
 
-def test_every_detection_of_the_pack_becomes_a_query_and_most_correlations() -> None:
+def test_every_detection_of_the_pack_becomes_a_query_and_a_correlation_with_its_detections() -> None:
     detections = sorted((RULES / "detections").rglob("*.yml"))
     filters = sorted((RULES / "filters").glob("*.yml"))
     for backend in (ESQLBackend, LuceneBackend):
@@ -50,6 +50,43 @@ def test_every_detection_of_the_pack_becomes_a_query_and_most_correlations() -> 
     many = RULES / "correlations" / "web_shell_spread.yml"
     *_, query = ESQLBackend(hunting_pipeline()).convert(SigmaCollection.load_ruleset([*detections, many]))
     assert query.endswith("stats event_count=count() by timebucket, file.hash.sha256\n| where event_count >= 2")
+
+
+def test_the_whole_pack_becomes_queries_and_one_that_is_wider_than_its_rule_says_so() -> None:
+    queries = ESQLBackend(hunting_pipeline()).convert(SigmaCollection.load_ruleset([RULES]))
+    correlations = len(list((RULES / "correlations").glob("*.yml")))
+    assert len(queries) >= correlations
+    told = {query.splitlines()[0].removeprefix("// ") for query in queries if query.startswith("//")}
+    assert "Preparation of a payment heist: wider than the rule, without the order" in told
+    [spread] = [query for query in queries if query.startswith("// The same intrusion chain")]
+    assert "without what counts in Web shell, then no antivirus, then remote control" in spread
+    assert spread.endswith("stats event_count=count() by timebucket\n| where event_count >= 2")
+    [spray] = [query for query in queries if query.startswith("// Password spraying of remote access, then a login")]
+    assert '"vpn_login_failed"' in spray
+    assert '"vpn_login_succeeded"' in spray
+
+
+LOGIN = """\
+title: A login failed
+id: 00000001-0000-4000-8000-000000000000
+name: failed
+logsource: {product: portal}
+detection: {sel: {event.outcome: failure}, condition: sel}
+---
+title: Many
+id: 00000002-0000-4000-8000-000000000000
+name: many
+correlation: {type: event_count, rules: [failed], group-by: [source.ip], timespan: 1h, condition: {gte: 9}}
+---
+title: Few
+id: 00000003-0000-4000-8000-000000000000
+correlation: {type: event_count, rules: [many], group-by: [source.ip], timespan: 1h, condition: {lt: 2}}
+"""
+
+
+def test_a_correlation_whose_wider_query_would_miss_something_is_refused() -> None:
+    with pytest.raises(SigmaConversionError, match=r"Few: .* has no query for a correlation over correlations"):
+        ESQLBackend(hunting_pipeline()).convert(SigmaCollection.from_yaml(LOGIN))
 
 
 def test_read_by_the_rules_of_esql_a_query_finds_the_events_that_the_engine_matches() -> None:

@@ -1,0 +1,91 @@
+"""Sixth fast layer: lines of JSON to matches, without making fields of what no rule asks about.
+
+To read a record is to open its envelope, flatten it and give its fields Sigma's names. For a flat record all of that
+follows from its names, and is done once for each shape. A line for which that is not certain is left to the reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import getitem
+from typing import Any, Final
+
+import orjson
+
+from pipeline.detect import envelopes
+from pipeline.detect.evaluate import Detector, with_open
+from pipeline.detect.nodes import Later, Matched, Node
+from pipeline.detect.shapes import Names, Renamed, Shapes, Way
+from pipeline.detect.tables import names_above
+from pipeline.detect.windows import VALUED, dotted_names, event_fields, renaming
+from schemas.event import MAX_DEPTH, MAX_ELEMENTS, Fields
+from schemas.logsource import telling_fields
+
+_SCALARS: Final = frozenset(map(type, ("", 0, 0.0, True, None)))
+
+
+class LineMatcher:
+    """Matches lines that hold one flat object each, as most do.
+
+    Args:
+        detector: the rules.
+    """
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        asked = {*detector.fields, *telling_fields(), *dotted_names()}
+        self._above_fields = frozenset(above for name in asked for above in names_above(name))
+        self._begin()
+
+    def _begin(self) -> None:
+        self._memory = self._detector.memory
+        self._shapes = Shapes(self._detector, _rename, valued=VALUED, above_fields=self._above_fields)
+
+    def match(self, lines: Sequence[bytes]) -> list[Matched | None]:
+        """Indexes of the plans that each line's event fulfils; None for a line that has to be read for itself."""
+        near, nested = self._detector.text_gate.lines_apart(lines)
+        apart = near.union(number for number in nested if _is_refusable(lines[number]))
+        if self._memory is not self._detector.memory:
+            self._begin()
+        shapes, loads = self._shapes, orjson.loads
+        found: list[Matched | None] = []
+        for number, line in enumerate(lines):
+            if number in apart:
+                found.append(None)
+                continue
+            try:
+                record = loads(line)
+                shape = shapes[tuple(record)]
+                way = shape[shape.stated(record)]
+                if way is None or ((way.above is not None or not way.gate.searched) and not _is_sure(way, record)):
+                    found.append(None)
+                    continue
+                matched, later = way.node[tuple(map(getitem, way.memos, way.values_of(record)))]
+                found.append(matched if later is None else _with_later(matched, later, way, record))
+            except (orjson.JSONDecodeError, TypeError):
+                # No JSON, no object, or an array where a rule asks.
+                found.append(None)
+        return found
+
+
+def _is_sure(way: Way, record: dict[str, Any]) -> bool:
+    """Whether a record has no fields within its values, and no keywords that have not been searched for."""
+    if way.above is not None and not _SCALARS.issuperset(map(type, way.above(record))):
+        return False
+    return way.gate.searched or not way.gate.may_be_in(event_fields(dict(record)).values())
+
+
+def _with_later(matched: Matched, later: Later | None, way: Way, record: dict[str, Any]) -> Matched:
+    if isinstance(later, Node):
+        more, later = later.verdict_of([record[way.fields[name]] for name in later.fields])
+        matched = tuple(sorted((*matched, *more)))
+    return matched if later is None else with_open(matched, later, event_fields(record))
+
+
+def _rename(names: Names, valued: Fields) -> Renamed | None:
+    return renaming(names, valued) if envelopes.NAMES.isdisjoint(names) else None
+
+
+def _is_refusable(line: bytes) -> bool:
+    """Whether a line may be nested too deeply, or hold an array with too many elements."""
+    return line.count(b"{") + line.count(b"[") > MAX_DEPTH or line.count(b",") > MAX_ELEMENTS
