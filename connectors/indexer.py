@@ -205,10 +205,10 @@ def _parts(alert: Alert, raw: bytes, origin: Origin) -> Iterator[Document]:
 
 
 def _shared(alert: Alert, raw: bytes, origin: Origin) -> Iterator[Document]:
-    """What all members may see; its id is not the alert's own, which stands in the same batch."""
+    """What all members may see; its id is neither the alert's own nor that of a part: no member's id holds a dot."""
     if (part := shared_part_of(alert)) is not None:
         revision = alert.jointsoc.alert.revision
-        yield Document(shared_index_of(alert.id), f"{alert.id}-shared", revision, part.to_json(), raw, origin)
+        yield Document(shared_index_of(alert.id), f"{alert.id}.shared", revision, part.to_json(), raw, origin)
 
 
 def send_letters(rejected: list[Rejected], producer: KafkaProducer, patience: Patience) -> None:

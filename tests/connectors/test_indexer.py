@@ -100,7 +100,7 @@ def test_what_all_members_may_see_has_an_index_of_its_own_where_that_is_asked_fo
     assert [(document.index, document.id, document.revision) for document in documents] == [
         ("alerts-centre-2026.11", alert.id, 5),
         ("alerts-centre-2026.11", alert.id, 5),
-        ("alerts-shared-2026.11", f"{alert.id}-shared", 5),
+        ("alerts-shared-2026.11", f"{alert.id}.shared", 5),
     ]
     assert b"meridian" not in documents[2].source
 
