@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from uuid import uuid4
 
-import httpx
+import httpx2
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from rich.console import Console
@@ -111,9 +111,9 @@ def news(settings: StackSettings, app: FastAPI) -> float:
 async def analysts(app: FastAPI) -> tuple[list[float], float]:
     """Everybody has the queue open: time of each answer in ms, and the cores this process used meanwhile."""
     taken: list[float] = []
-    transport = httpx.ASGITransport(app)
+    transport = httpx2.ASGITransport(app)
     base = "http://127.0.0.1:19080"
-    async with httpx.AsyncClient(transport=transport, base_url=base, headers=bearer(app), timeout=60) as client:
+    async with httpx2.AsyncClient(transport=transport, base_url=base, headers=bearer(app), timeout=60) as client:
 
         async def watch(number: int) -> None:
             await asyncio.sleep(POLL_SECONDS * number / ANALYSTS)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
-import httpx
+import httpx2
 import pytest
 from playwright.sync_api import expect
 
@@ -36,10 +36,10 @@ def eventually(condition: Callable[[], Any], seconds: float = 120) -> Any:
 
 
 @pytest.fixture
-def program(stack: RunningStack) -> Iterator[httpx.Client]:
+def program(stack: RunningStack) -> Iterator[httpx2.Client]:
     secret = Tokens(stack.settings.secrets).make("analyst", f"test-{uuid4().hex[:8]}", 1)
     headers = {"authorization": f"Bearer {secret}"}
-    with httpx.Client(base_url=stack.settings.dashboard_url, headers=headers, timeout=30) as client:
+    with httpx2.Client(base_url=stack.settings.dashboard_url, headers=headers, timeout=30) as client:
         yield client
 
 
@@ -53,7 +53,7 @@ def publish(stack: RunningStack, name: str) -> Alert:
 
 def log_in_wrongly(stack: RunningStack, name: str) -> None:
     """One log-in that is refused, and must stand in the audit."""
-    with httpx.Client(base_url=stack.settings.dashboard_url, timeout=30) as visitor:
+    with httpx2.Client(base_url=stack.settings.dashboard_url, timeout=30) as visitor:
         form = re.search(r'name="form_token" value="([0-9a-f]+)"', visitor.get("/login").text)
         assert form
         fields = {"name": name, "password": "wrong", "form_token": form[1], "next": "/"}
@@ -61,7 +61,7 @@ def log_in_wrongly(stack: RunningStack, name: str) -> None:
 
 
 def test_nothing_is_lost_and_everybody_is_told_while_elasticsearch_is_killed(
-    stack: RunningStack, program: httpx.Client
+    stack: RunningStack, program: httpx2.Client
 ) -> None:
     word = f"outage{now_ms()}"
     before = publish(stack, f"{word} before")
