@@ -19,6 +19,8 @@ from schemas.index_template import INDEX_PATTERN, index_of
 LEVELS: Final[tuple[Level, ...]] = ("critical", "high", "medium", "low", "informational")
 """Most urgent first."""
 MAX_FOUND: Final = 1000
+_MAX_TERMS: Final = 65_536
+"""Values that Elasticsearch takes in one `terms` query (`index.max_terms_count`)."""
 _SPARE: Final = 100
 """How many more a brief question reads, so that those to be left out need not be sent to the index by their ids."""
 _NEW_INDEX_PAUSES: Final = (0.1, 0.3, 0.6)
@@ -63,10 +65,10 @@ class AlertQuery:
     """A group-by field and its value."""
     drill: bool | None = None
     """Only drills, or none of them."""
-    only: tuple[str, ...] | None = None
+    only: frozenset[str] | None = None
     """Ids; no others."""
-    without: tuple[str, ...] = ()
-    """Ids to leave out, at most 65,536."""
+    without: frozenset[str] = frozenset()
+    """Ids to leave out."""
     without_of: tuple[str, ...] = ()
     """What `without` stands for: counts are shared by it, since the ids change with every click."""
     brief: bool = False
@@ -153,11 +155,10 @@ class AlertIndex:
 
     def _brief_hits(self, query: AlertQuery, limit: int) -> list[dict[str, Any]]:
         """Reads some more and leaves out here; only if too few remain, the index is told what to leave out."""
-        without = frozenset(query.without)
-        for asked in (replace(query, without=(), limit=limit + _SPARE), replace(query, limit=limit)):
+        for asked in (replace(query, without=frozenset(), limit=limit + _SPARE), replace(query, limit=limit)):
             request = search_request(asked)
             hits = self._search(**request, track_total_hits=False)["hits"]["hits"]
-            kept = [hit for hit in hits if hit["_id"] not in without]
+            kept = [hit for hit in hits if hit["_id"] not in query.without]
             if len(kept) >= limit or len(hits) < request["size"]:
                 break
         return kept[:limit]
@@ -315,8 +316,8 @@ def _clauses(query: AlertQuery) -> dict[str, list[dict[str, Any]]]:
     base += _terms("organization.id", query.hit) + _terms("rule.uuid", query.rules)
     base += _terms("threat.tactic.name", query.tactics)
     base += [{"term": {"jointsoc.drill": query.drill}}] if query.drill is not None else []
-    base += [{"terms": {"event.id": list(query.only)}}] if query.only is not None else []
-    return {"filter": base, "must_not": _terms("event.id", query.without)}
+    base += [_ids(query.only)] if query.only is not None else []
+    return {"filter": base, "must_not": [_ids(query.without)] if query.without else []}
 
 
 def _text_clause(text: str, members: tuple[str, ...]) -> dict[str, Any]:
@@ -339,6 +340,14 @@ def _level_weights() -> list[dict[str, Any]]:
 
 def _terms(name: str, values: tuple[str, ...]) -> list[dict[str, Any]]:
     return [{"terms": {name: list(values)}}] if values else []
+
+
+def _ids(ids: frozenset[str]) -> dict[str, Any]:
+    """One of the ids, however many there are."""
+    every = list(ids)
+    parts = [every[start : start + _MAX_TERMS] for start in range(0, len(every), _MAX_TERMS)] or [[]]
+    clauses = [{"terms": {"event.id": part}} for part in parts]
+    return clauses[0] if len(clauses) == 1 else {"bool": {"should": clauses}}
 
 
 def _count(name: str, filters: list[dict[str, Any]]) -> dict[str, Any]:

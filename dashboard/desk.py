@@ -5,15 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
+import structlog
+
 from connectors.alert_index import MAX_FOUND, AlertQuery, Found
-from connectors.documents import Conflict, Documents, Kind, Stored, Version
-from dashboard.triage import TO_DO, Wish, fresh, granted, inherited, is_reopened, key_of, reopened
+from connectors.documents import MAX_IDS, Conflict, Documents, Kind, Stored, Version
+from dashboard.touched import ASSIGNED, REOPENED, Touched, marks_of
+from dashboard.triage import TO_DO, Wish, fresh, granted, inherited, key_of, reopened
 from schemas.alert import Alert
 from schemas.times import from_rfc3339, now_ms, to_rfc3339
 from schemas.workflow import Status, Workflow, WorkflowDocument
+
+log = structlog.get_logger()
 
 WORKFLOW: Final = Kind("workflow-alerts", WorkflowDocument)
 _TRIES: Final = 5
@@ -35,15 +39,6 @@ class Alerts(Protocol):
         """One alert as it stands now."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Touched:
-    """What is remembered of an alert that somebody touched."""
-
-    status: str
-    assigned: bool = False
-    reopened: bool = False
-
-
 class Desk:
     """Workflows by alert.
 
@@ -56,9 +51,11 @@ class Desk:
     def __init__(self, documents: Documents, alerts: Alerts, clock: Callable[[], int] = now_ms) -> None:
         self._documents, self._alerts, self._clock = documents, alerts, clock
         self._lock = threading.Lock()
-        self._touched: dict[str, _Touched] = {}
+        self._touched = Touched()
         self._newest: str | None = None
         self._looked = float("-inf")
+        self.forgets = False
+        """More alerts have one status than are remembered: those written longest ago count as open."""
 
     def of(self, alert: Alert) -> Workflow:
         """The alert's workflow; a fresh one if nobody touched it."""
@@ -99,32 +96,30 @@ class Desk:
         where = {f"workflow.{name}": values for name, values in wanted.items() if any(values)}
         return self._documents.ids(WORKFLOW, where)
 
-    def with_status(self, statuses: Iterable[Status]) -> tuple[str, ...]:
-        """Ids of all touched alerts with one of the statuses, written last last."""
-        wanted = frozenset(statuses)
-        return self._those(lambda one: one.status in wanted)
+    def with_status(self, statuses: Iterable[Status]) -> frozenset[str]:
+        """Ids of all touched alerts with one of the statuses."""
+        return self._those(*statuses)
 
-    def assigned(self) -> tuple[str, ...]:
+    def assigned(self) -> frozenset[str]:
         """Ids of the alerts that somebody still works on."""
-        return self._those(lambda one: one.assigned and one.status in TO_DO)
+        return self._those(ASSIGNED)
 
-    def reopened(self) -> tuple[str, ...]:
+    def reopened(self) -> frozenset[str]:
         """Ids of the alerts that the centre opened again and nobody took up since."""
-        return self._those(lambda one: one.reopened)
+        return self._those(REOPENED)
 
-    def _those(self, fits: Callable[[_Touched], bool]) -> tuple[str, ...]:
+    def _those(self, *marks: str) -> frozenset[str]:
         """They are read once and then only what changed, since every screen asks for them every two seconds."""
         with self._lock:
             if time.monotonic() - self._looked > _KEEP_SECONDS:
                 self._look()
-            return tuple(identity for identity, one in self._touched.items() if fits(one))
+            return self._touched.of(marks)
 
     def _look(self) -> None:
         started = time.monotonic()
         if self._newest is None:
             for status in ("open", "acknowledged", "moved", "closed"):
-                ids = self._documents.ids(WORKFLOW, {"workflow.status": (status,)})
-                self._touched |= dict.fromkeys(reversed(ids), _Touched(status))
+                self._look_at_all(status)
             for stored in reversed(self._documents.find(WORKFLOW, {"workflow.status": TO_DO}, limit=_MOST_CHANGED)):
                 self._remember(workflow_of(stored))
             last = self._documents.find(WORKFLOW, {}, limit=1)
@@ -137,9 +132,17 @@ class Desk:
                 self._newest = max(self._newest, workflow.updated)
         self._looked = started
 
+    def _look_at_all(self, status: Status) -> None:
+        ids = self._documents.ids(WORKFLOW, {"workflow.status": (status,)})
+        marks = frozenset({status})
+        for identity in ids:
+            self._touched.remember(identity, marks)
+        if len(ids) == MAX_IDS:
+            self.forgets = True
+            log.warning("desk.too_many_touched", status=status, known=MAX_IDS)
+
     def _remember(self, workflow: Workflow) -> None:
-        self._touched.pop(workflow.id, None)  # the order is that of writing: the latest last
-        self._touched[workflow.id] = _Touched(workflow.status, bool(workflow.assignee), is_reopened(workflow))
+        self._touched.remember(workflow.id, marks_of(workflow))
 
     def counts(self, field: str, status: Status | None = None) -> dict[str, int]:
         """How many touched alerts hold each value of a workflow field; of one status, or of any."""

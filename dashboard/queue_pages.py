@@ -9,7 +9,6 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from connectors.alert_index import LEVELS, AlertQuery, Counts, Found
-from connectors.documents import MAX_IDS
 from dashboard.answers import away, no_such_alert
 from dashboard.beside import before_text, others_text, told_text
 from dashboard.language import say
@@ -91,7 +90,7 @@ def _queue(site: Site, person: Person, query: QueueQuery, address: str) -> dict[
     names = site.names.names()
     asked = with_workflow(query, site.desk, person.name)
     if query.awaited:
-        asked = replace(asked, only=tuple(_awaited(site)))
+        asked = replace(asked, only=frozenset(_awaited(site)))
     asked = replace(asked, members=site.names.ids_named(asked.text))
     found, counts = site.index.find(replace(asked, brief=True)), site.index.counts(asked)
     workflows = site.desk.of_many(found.alerts)
@@ -105,7 +104,7 @@ def _queue(site: Site, person: Person, query: QueueQuery, address: str) -> dict[
             plain(row)
             for row in (in_groups(rows, {alert.id: alert for alert in found.alerts}) if query.groups else rows)
         ],
-        "summary": _summary(found, counts, rows),
+        "summary": _summary(found, counts, rows, forgets=site.desk.forgets),
         "views": _views(site, person, address),
         "by_level": counts.by_level,
         "by_state": counts.by_state,
@@ -120,7 +119,7 @@ def _queue(site: Site, person: Person, query: QueueQuery, address: str) -> dict[
 def _views(site: Site, person: Person, address: str) -> list[dict[str, Any]]:
     desk = site.desk
     closed = desk.with_status(("closed",))
-    drills = AlertQuery(states=CURRENT, drill=True, without=closed[-MAX_IDS:], without_of=("closed",))
+    drills = AlertQuery(states=CURRENT, drill=True, without=closed, without_of=("closed",))
     counts = {
         "mine": len(desk.ids(statuses=TO_DO, assignee=person.name)),
         "assigned": len(desk.assigned()),
@@ -190,7 +189,7 @@ def _nothing(site: Site) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _summary(found: Found, counts: Counts, rows: list[Row]) -> str:
+def _summary(found: Found, counts: Counts, rows: list[Row], *, forgets: bool) -> str:
     total = counts.total if found.more else found.total  # counts are some seconds old, rows are not
     text = counted(total, "alert")
     joined = sum(alert.jointsoc.events - 1 for alert in found.alerts)
@@ -198,6 +197,8 @@ def _summary(found: Found, counts: Counts, rows: list[Row]) -> str:
         text += say(", {n} repeats joined", n=f"{joined:,}")
     if total > len(rows) + found.unreadable:
         text += say(", the first {n} shown", n=len(rows))
+    if forgets:
+        text += say(", those closed longest ago counted as open")
     if found.unreadable:
         text += say(", {n} of another version cannot be shown", n=found.unreadable)
     return text

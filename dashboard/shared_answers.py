@@ -118,4 +118,4 @@ class SharedAnswers:
 
 def _kind_of(query: AlertQuery) -> AlertQuery:
     """What counts depend on; the ids to leave out, which change with every click, by what they stand for."""
-    return replace(query, without=(), limit=0, order="newest", brief=False)
+    return replace(query, without=frozenset(), limit=0, order="newest", brief=False)

@@ -55,10 +55,19 @@ def test_each_facet_counts_what_the_other_filters_leave() -> None:
     assert search_request(query)["query"]["bool"]["filter"] == [level, state]
 
 
+def test_more_ids_than_one_clause_takes_are_asked_for_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.alert_index._MAX_TERMS", 2)
+    request = search_request(AlertQuery(without=frozenset("abcde")))
+    (clause,) = request["query"]["bool"]["must_not"]
+    parts = [one["terms"]["event.id"] for one in clause["bool"]["should"]]
+    assert [len(part) for part in parts] == [2, 2, 1]
+    assert sorted(one for part in parts for one in part) == list("abcde")
+
+
 def test_every_filter_narrows_and_an_empty_list_of_ids_finds_nothing() -> None:
     query = AlertQuery(
         hit=("kestrel-bank",), rules=("u",), tactics=("impact",), since="S", made_since="M",
-        key=("source.ip", "192.0.2.1"), only=(), without=("x",), order="made",
+        key=("source.ip", "192.0.2.1"), only=frozenset(), without=frozenset({"x"}), order="made",
     )  # fmt: skip
     request = search_request(query)
     assert request["query"]["bool"]["filter"] == [
@@ -144,7 +153,7 @@ def test_rows_leave_out_what_is_closed_and_the_index_is_told_only_where_much_is(
     double = PagesDouble(600)
     index = index_over(double, tmp_path, monkeypatch)
     ids = [alert.id for alert in double.alerts]
-    found = index.find(AlertQuery(without=tuple(ids[:closed]), limit=20, brief=True))
+    found = index.find(AlertQuery(without=frozenset(ids[:closed]), limit=20, brief=True))
     assert [alert.id for alert in found.alerts] == ids[closed : closed + 20]
     assert (found.total, found.more) == (len(found.alerts), closed + 20 < 600)
     assert len(double.asked) == searches
