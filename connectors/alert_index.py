@@ -21,7 +21,7 @@ LEVELS: Final[tuple[Level, ...]] = ("critical", "high", "medium", "low", "inform
 MAX_FOUND: Final = 1000
 _MAX_TERMS: Final = 65_536
 """Values that Elasticsearch takes in one `terms` query (`index.max_terms_count`)."""
-_SPARE: Final = 100
+_SPARE: Final = 50
 """How many more a brief question reads, so that those to be left out need not be sent to the index by their ids."""
 _NEW_INDEX_PAUSES: Final = (0.1, 0.3, 0.6)
 """Seconds; a shard that was just created answers within these, on any machine that is not overloaded."""

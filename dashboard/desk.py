@@ -26,6 +26,8 @@ _KEEP_SECONDS: Final = 1.0
 _OVERLAP_MS: Final = 60_000
 """Clocks of several dashboards may differ by so much."""
 _MOST_CHANGED: Final = 10_000
+_MOST_ALIKE: Final = 50
+"""Closed alerts that are looked through for those with the same key; of a key of several fields, each finds some."""
 _EPOCH: Final = "1970-01-01T00:00:00.000Z"
 
 
@@ -96,6 +98,11 @@ class Desk:
         where = {f"workflow.{name}": values for name, values in wanted.items() if any(values)}
         return self._documents.ids(WORKFLOW, where)
 
+    @property
+    def changes(self) -> int:
+        """Grows whenever a workflow is known to have changed; as of the last look."""
+        return self._touched.changes
+
     def with_status(self, statuses: Iterable[Status]) -> frozenset[str]:
         """Ids of all touched alerts with one of the statuses."""
         return self._those(*statuses)
@@ -134,15 +141,13 @@ class Desk:
 
     def _look_at_all(self, status: Status) -> None:
         ids = self._documents.ids(WORKFLOW, {"workflow.status": (status,)})
-        marks = frozenset({status})
-        for identity in ids:
-            self._touched.remember(identity, marks)
+        self._touched.remember_all(ids, status)
         if len(ids) == MAX_IDS:
             self.forgets = True
             log.warning("desk.too_many_touched", status=status, known=MAX_IDS)
 
     def _remember(self, workflow: Workflow) -> None:
-        self._touched.remember(workflow.id, marks_of(workflow))
+        self._touched.remember(workflow.id, marks_of(workflow), workflow.revision)
 
     def counts(self, field: str, status: Status | None = None) -> dict[str, int]:
         """How many touched alerts hold each value of a workflow field; of one status, or of any."""
@@ -151,11 +156,12 @@ class Desk:
     def precedents(self, alert: Alert, limit: int = 10) -> list[Workflow]:
         """How this rule was closed before; those with the same key first, then the latest."""
         where = {"workflow.rule": (alert.rule.uuid,), "workflow.status": ("closed",)}
-        found = [workflow_of(one) for one in self._documents.find(WORKFLOW, where, limit=200)]
         key = key_of(alert)
-        others = [workflow for workflow in found if workflow.id != alert.id]
-        others.sort(key=lambda workflow: workflow.key != key)
-        return others[:limit]
+        alike = self._documents.find(WORKFLOW, where | {"workflow.key": tuple(key)}, limit=_MOST_ALIKE) if key else []
+        same = [one for one in map(workflow_of, alike) if one.key == key]
+        latest = map(workflow_of, self._documents.find(WORKFLOW, where, limit=limit + 1))
+        found = {one.id: one for one in (*same, *latest) if one.id != alert.id}
+        return list(found.values())[:limit]
 
     def keep(self, since: str) -> str:
         """The centre's own work: reopen what a new institution joined, move what was superseded.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from connectors.alert_index import LEVELS, AlertQuery, Counts, Found
 from dashboard.answers import away, no_such_alert
 from dashboard.beside import before_text, others_text, told_text
-from dashboard.language import say
+from dashboard.language import current, say
 from dashboard.queue_query import (
     CURRENT,
     GROUPS,
@@ -24,7 +25,7 @@ from dashboard.queue_query import (
     query_of,
     with_workflow,
 )
-from dashboard.rows import Row, in_groups, open_tally, plain, row_of, views_of
+from dashboard.rows import in_groups, open_tally, plain, row_of, views_of
 from dashboard.saved_views import EVERYBODY, only_filters
 from dashboard.saved_views import views_of as saved_views
 from dashboard.site import Anyone, Person, Reader, Site, SiteOf
@@ -93,17 +94,9 @@ def _queue(site: Site, person: Person, query: QueueQuery, address: str) -> dict[
         asked = replace(asked, only=frozenset(_awaited(site)))
     asked = replace(asked, members=site.names.ids_named(asked.text))
     found, counts = site.index.find(replace(asked, brief=True)), site.index.counts(asked)
-    workflows = site.desk.of_many(found.alerts)
-    rows = [
-        row_of(alert, workflows[alert.id], names, site.zone, now, query.groups, site.rules.needed(alert.rule.uuid))
-        for alert in found.alerts
-        if fits(query, workflows[alert.id])
-    ]
+    rows = _rows(site, found, query, now)
     return {
-        "rows": [
-            plain(row)
-            for row in (in_groups(rows, {alert.id: alert for alert in found.alerts}) if query.groups else rows)
-        ],
+        "rows": rows,
         "summary": _summary(found, counts, rows, forgets=site.desk.forgets),
         "views": _views(site, person, address),
         "by_level": counts.by_level,
@@ -114,6 +107,27 @@ def _queue(site: Site, person: Person, query: QueueQuery, address: str) -> dict[
         "checked": clock(now, site.zone, seconds=True),
         "away": False,
     }
+
+
+def _rows(site: Site, found: Found, query: QueueQuery, now: int) -> list[dict[str, Any]]:
+    """Made once from an answer that everybody gets, until somebody does something.
+
+    The answer is kept with its rows, so that no other one can have its identity meanwhile.
+    """
+
+    def make() -> tuple[Found, list[dict[str, Any]]]:
+        names, workflows = site.names.names(), site.desk.of_many(found.alerts)
+        rows = [
+            row_of(alert, workflows[alert.id], names, site.zone, now, query.groups, site.rules.needed(alert.rule.uuid))
+            for alert in found.alerts
+            if fits(query, workflows[alert.id])
+        ]
+        grouped = in_groups(rows, {alert.id: alert for alert in found.alerts}) if query.groups else rows
+        return found, [plain(row) for row in grouped]
+
+    key = (id(found), query, current(), site.desk.changes)
+    rows: list[dict[str, Any]] = site.rows.once(key, make)[1]
+    return rows
 
 
 def _views(site: Site, person: Person, address: str) -> list[dict[str, Any]]:
@@ -189,7 +203,7 @@ def _nothing(site: Site) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _summary(found: Found, counts: Counts, rows: list[Row], *, forgets: bool) -> str:
+def _summary(found: Found, counts: Counts, rows: Sized, *, forgets: bool) -> str:
     total = counts.total if found.more else found.total  # counts are some seconds old, rows are not
     text = counted(total, "alert")
     joined = sum(alert.jointsoc.events - 1 for alert in found.alerts)

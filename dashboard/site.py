@@ -30,6 +30,7 @@ from dashboard.readers import Readers
 from dashboard.rights import Right
 from dashboard.rule_book import RuleBook
 from dashboard.sessions import LIFETIME_SECONDS, Session, Sessions
+from dashboard.sharing import Sharing
 from dashboard.tokens import Tokens
 from dashboard.wording import tenths
 from schemas.alert import Alert
@@ -97,6 +98,8 @@ class Site:
     tokens: Tokens
     audit: Audit
     documents: Documents
+    rows: Sharing
+    """Rows of the queue, made once from an answer that is shared."""
     desk: Desk
     member_desk: MemberDesk
     exceptions: Exceptions

@@ -12,6 +12,8 @@ ASSIGNED: Final = "assigned"
 REOPENED: Final = "reopened"
 
 _NOTHING: Final[frozenset[str]] = frozenset()
+_NOT_READ: Final = -1
+"""The revision of a workflow of which only the status is known."""
 
 
 class Touched:
@@ -21,14 +23,19 @@ class Touched:
     """
 
     def __init__(self) -> None:
-        self._marks: dict[str, frozenset[str]] = {}
+        self._known: dict[str, tuple[frozenset[str], int]] = {}
         self._ids: dict[str, set[str]] = {}
         self._given: dict[frozenset[str], frozenset[str]] = {}
+        self.changes = 0
+        """Grows with everything that is learnt."""
 
-    def remember(self, identity: str, marks: frozenset[str]) -> None:
+    def remember(self, identity: str, marks: frozenset[str], revision: int) -> None:
         """What is known of an alert, in place of what was known before."""
-        before = self._marks.get(identity, _NOTHING)
-        self._marks[identity] = marks
+        before, known = self._known.get(identity, (_NOTHING, _NOT_READ))
+        if (before, known) == (marks, revision):
+            return
+        self.changes += 1
+        self._known[identity] = (marks, revision)
         changed = before ^ marks
         for mark in changed & marks:
             self._ids.setdefault(mark, set()).add(identity)
@@ -36,6 +43,12 @@ class Touched:
             self._ids[mark].discard(identity)
         if changed:
             self._given = {asked: ids for asked, ids in self._given.items() if not asked & changed}
+
+    def remember_all(self, ids: Iterable[str], mark: str) -> None:
+        """Alerts of which only the status is known yet."""
+        marks = frozenset({mark})
+        for identity in ids:
+            self.remember(identity, marks, _NOT_READ)
 
     def of(self, marks: Iterable[str]) -> frozenset[str]:
         """Ids of the alerts that have one of the marks at least."""
