@@ -9,7 +9,8 @@ from typing import Final, Protocol
 
 import structlog
 
-from connectors.alert_index import MAX_FOUND, AlertQuery, Found
+from connectors.alert_index import Found
+from connectors.alert_query import MAX_FOUND, AlertQuery
 from connectors.documents import MAX_IDS, Conflict, Documents, Kind, Stored, Version
 from dashboard.touched import ASSIGNED, REOPENED, Touched, marks_of
 from dashboard.triage import TO_DO, Wish, fresh, granted, inherited, key_of, reopened
@@ -118,9 +119,21 @@ class Desk:
     def _those(self, *marks: str) -> frozenset[str]:
         """They are read once and then only what changed, since every screen asks for them every two seconds."""
         with self._lock:
-            if time.monotonic() - self._looked > _KEEP_SECONDS:
-                self._look()
+            self._look_again()
             return self._touched.of(marks)
+
+    def look(self) -> None:
+        """Learn what changed, so that no page has to wait for it.
+
+        Raises:
+            ConnectionError_: the index is away.
+        """
+        with self._lock:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        if time.monotonic() - self._looked > _KEEP_SECONDS:
+            self._look()
 
     def _look(self) -> None:
         started = time.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from connectors.alert_index import AlertQuery
+from connectors.alert_query import AlertQuery
 from dashboard.boards import (
     AGES,
     GOALS,

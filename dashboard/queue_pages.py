@@ -9,7 +9,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
-from connectors.alert_index import LEVELS, AlertQuery, Counts, Found
+from connectors.alert_index import Counts, Found
+from connectors.alert_query import LEVELS, AlertQuery
 from dashboard.answers import away, no_such_alert
 from dashboard.beside import before_text, others_text, told_text
 from dashboard.language import current, say
@@ -93,7 +94,7 @@ def _queue(site: Site, person: Person, query: QueueQuery, address: str) -> dict[
     if query.awaited:
         asked = replace(asked, only=frozenset(_awaited(site)))
     asked = replace(asked, members=site.names.ids_named(asked.text))
-    found, counts = site.index.find(replace(asked, brief=True)), site.index.counts(asked)
+    found, counts = site.index.find(replace(asked, brief=True)), site.index.counts(asked, patient=False)
     rows = _rows(site, found, query, now)
     return {
         "rows": rows,
@@ -134,12 +135,13 @@ def _views(site: Site, person: Person, address: str) -> list[dict[str, Any]]:
     desk = site.desk
     closed = desk.with_status(("closed",))
     drills = AlertQuery(states=CURRENT, drill=True, without=closed, without_of=("closed",))
+    in_drills = site.index.counts(drills, patient=False)
     counts = {
         "mine": len(desk.ids(statuses=TO_DO, assignee=person.name)),
         "assigned": len(desk.assigned()),
         "awaited": len(_awaited(site)),
         "reopened": len(desk.reopened()),
-        "drills": site.index.counts(drills).total,
+        "drills": in_drills.total if in_drills.known else None,
         "acknowledged": len(desk.with_status(("acknowledged",))),
         "closed": len(closed),
     }
@@ -205,11 +207,12 @@ def _nothing(site: Site) -> dict[str, Any]:
 
 def _summary(found: Found, counts: Counts, rows: Sized, *, forgets: bool) -> str:
     total = counts.total if found.more else found.total  # counts are some seconds old, rows are not
-    text = counted(total, "alert")
+    uncounted = found.more and not counts.known
+    text = say("Not counted yet") if uncounted else counted(total, "alert")
     joined = sum(alert.jointsoc.events - 1 for alert in found.alerts)
     if joined > 0:
         text += say(", {n} repeats joined", n=f"{joined:,}")
-    if total > len(rows) + found.unreadable:
+    if uncounted or total > len(rows) + found.unreadable:
         text += say(", the first {n} shown", n=len(rows))
     if forgets:
         text += say(", those closed longest ago counted as open")

@@ -8,7 +8,7 @@ from typing import Final, Literal, get_args
 
 from starlette.datastructures import QueryParams
 
-from connectors.alert_index import LEVELS, MAX_FOUND, AlertQuery
+from connectors.alert_query import LEVELS, MAX_FOUND, AlertQuery
 from dashboard.desk import Desk
 from dashboard.triage import TO_DO, is_reopened
 from dashboard.wording import MINUTE

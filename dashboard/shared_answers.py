@@ -12,17 +12,17 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from connectors.alert_index import AlertQuery, Counts, Found
+from connectors.alert_index import AlertIndex, Counts, Found
+from connectors.alert_query import AlertQuery
 from connectors.documents import Documents, Kind, Stored, Version, Where
 from dashboard.sharing import COUNTS_SECONDS, Sharing
-from dashboard.site import AlertReader
 from schemas.alert import Alert
 
 
 class SharedAnswers:
-    """An `AlertReader` in front of another; single alerts are always read anew."""
+    """The alert index as the pages ask it; single alerts are always read anew."""
 
-    def __init__(self, index: AlertReader, sharing: Sharing) -> None:
+    def __init__(self, index: AlertIndex, sharing: Sharing) -> None:
         self._index, self._sharing = index, sharing
 
     def find(self, query: AlertQuery) -> Found:
@@ -31,9 +31,10 @@ class SharedAnswers:
         found: Found = self._sharing.once(key, lambda: self._index.find(query))
         return found
 
-    def counts(self, query: AlertQuery) -> Counts:
-        """How many alerts fit the query, as it was some seconds ago."""
-        counts: Counts = self._sharing.aged(("counts", _kind_of(query)), lambda: self._index.counts(query))
+    def counts(self, query: AlertQuery, *, patient: bool = True) -> Counts:
+        """How many alerts fit the query, as it was some seconds ago; who is not patient may learn nothing yet."""
+        unknown = None if patient else Counts(known=False)
+        counts: Counts = self._sharing.aged(("counts", _kind_of(query)), lambda: self._index.counts(query), unknown)
         return counts
 
     def ages(self, query: AlertQuery, edges: Sequence[str]) -> dict[str, list[int]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable
-from typing import Any, Final
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final, NamedTuple
 
 import structlog
 
@@ -16,9 +17,23 @@ log = structlog.get_logger()
 KEEP_SECONDS: Final = 1.0
 COUNTS_SECONDS: Final = 5.0
 """Older counts are given once more while new ones are asked for."""
+COUNTS_PART: Final = 10
+"""What took long to count is counted less often: at most in one of so many seconds."""
+PATIENCE_SECONDS: Final = 1.0
+"""How long somebody waits for what the page can do without."""
+COUNTERS: Final = 4
 STALE_SECONDS: Final = 60.0
 """Still older ones are given to nobody: who asks waits."""
 MAX_KEPT: Final = 256
+
+
+class _Kept(NamedTuple):
+    made: float = float("-inf")
+    took: float = 0.0
+    answer: Any = None
+
+
+_NOTHING: Final = _Kept()
 
 
 class Sharing:
@@ -32,55 +47,65 @@ class Sharing:
         self._now = now
         self._lock = threading.Lock()
         self._turns: dict[Hashable, threading.Lock] = {}
-        self._kept: dict[Hashable, tuple[float, Any]] = {}
-        self._renewed: set[Hashable] = set()
+        self._kept: dict[Hashable, _Kept] = {}
+        self._renewals: dict[Hashable, Future[Any]] = {}
+        self._counters = ThreadPoolExecutor(COUNTERS, thread_name_prefix="counts")
 
     def once(self, key: Hashable, ask: Callable[[], Any], keep: float = KEEP_SECONDS) -> Any:
         """The answer, asked for anew if it is older than `keep` seconds; whoever comes meanwhile waits for it too."""
         with self._lock:
             turn = self._turns.setdefault(key, threading.Lock())
         with turn:
-            made, answer = self._kept.get(key, (float("-inf"), None))
-            if self._now() - made <= keep:
-                return answer
+            kept = self._kept.get(key, _NOTHING)
+            if self._now() - kept.made <= keep:
+                return kept.answer
             try:
-                answer = ask()
+                return self._asked(key, ask)
             except BaseException:
                 with self._lock:
                     self._turns.pop(key, None)
                 raise
-            with self._lock:
-                self._kept.pop(key, None)
-                self._kept[key] = (self._now(), answer)
-                while len(self._kept) > MAX_KEPT:
-                    self._drop(next(iter(self._kept)))
-        return answer
 
-    def aged(self, key: Hashable, ask: Callable[[], Any]) -> Any:
-        """The answer as it was some seconds ago; nobody waits for a new one where there is an old one."""
+    def aged(self, key: Hashable, ask: Callable[[], Any], unknown: Any = None) -> Any:
+        """The answer as it was some seconds ago; nobody waits for a new one where there is an old one.
+
+        Args:
+            key: what is asked.
+            ask: gives the answer.
+            unknown: given instead where there is no answer within a second; None: wait for it.
+        """
         with self._lock:
-            made, answer = self._kept.get(key, (float("-inf"), None))
-            age = self._now() - made
-            renew = COUNTS_SECONDS < age <= STALE_SECONDS and key not in self._renewed
-            if renew:
-                self._renewed.add(key)
-        if age > STALE_SECONDS:
-            return self.once(key, ask, COUNTS_SECONDS)
-        if renew:
-            threading.Thread(target=self._renew, args=(key, ask), name="counts", daemon=True).start()
-        return answer
-
-    def _renew(self, key: Hashable, ask: Callable[[], Any]) -> None:
+            kept, renewal = self._kept.get(key, _NOTHING), self._renewals.get(key)
+            age = self._now() - kept.made
+            if renewal is None and age > min(max(COUNTS_SECONDS, COUNTS_PART * kept.took), STALE_SECONDS):
+                renewal = self._renewals[key] = self._counters.submit(self._renew, key, ask)
+        if renewal is None or age <= STALE_SECONDS:
+            return kept.answer
         try:
-            self.once(key, ask, COUNTS_SECONDS)
+            return renewal.result(None if unknown is None else PATIENCE_SECONDS)
+        except TimeoutError:
+            return unknown
+
+    def _renew(self, key: Hashable, ask: Callable[[], Any]) -> Any:
+        try:
+            return self._asked(key, ask)
         except ConnectionError_ as error:
             log.warning("counts.not_renewed", why=str(error))
             with self._lock:
                 self._kept.pop(key, None)  # whoever asks next is told
+            raise
         finally:
             with self._lock:
-                self._renewed.discard(key)
+                self._renewals.pop(key, None)
 
-    def _drop(self, key: Hashable) -> None:
-        del self._kept[key]
-        self._turns.pop(key, None)
+    def _asked(self, key: Hashable, ask: Callable[[], Any]) -> Any:
+        begun = self._now()
+        answer = ask()
+        with self._lock:
+            self._kept.pop(key, None)
+            self._kept[key] = _Kept(self._now(), self._now() - begun, answer)
+            while len(self._kept) > MAX_KEPT:
+                oldest = next(iter(self._kept))
+                del self._kept[oldest]
+                self._turns.pop(oldest, None)
+        return answer

@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 from fastapi import Depends, Request, Response
 from fastapi.templating import Jinja2Templates
 
-from connectors.alert_index import AlertQuery, Counts, Found
+from connectors.alert_index import Counts, Found
+from connectors.alert_query import AlertQuery
 from connectors.documents import Documents
 from connectors.event_reader import EventReader
 from dashboard.accounts import Account, Accounts
@@ -44,13 +45,13 @@ _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
 class AlertReader(Protocol):
-    """What the pages ask of the index; `connectors.alert_index.AlertIndex` is one."""
+    """What the pages ask of the index; `dashboard.shared_answers.SharedAnswers` is one."""
 
     def find(self, query: AlertQuery) -> Found:
         """Alerts that fit the query."""
 
-    def counts(self, query: AlertQuery) -> Counts:
-        """How many alerts fit the query, and how those divide."""
+    def counts(self, query: AlertQuery, *, patient: bool = True) -> Counts:
+        """How many alerts fit the query, and how those divide; who is not patient may learn nothing yet."""
 
     def ages(self, query: AlertQuery, edges: Sequence[str]) -> dict[str, list[int]]:
         """For each level, how many alerts had their last hit in each span of time."""

@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 from elasticsearch import ApiError
 
-from connectors.alert_index import AlertIndex, AlertQuery
+from connectors.alert_index import AlertIndex
+from connectors.alert_query import AlertQuery
 from connectors.documents import Conflict, ElasticsearchDocuments, Kind
 from connectors.elasticsearch import open_client
 from dashboard.audit import ALL, Audit

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from connectors.alert_index import AlertQuery
+from connectors.alert_index import Counts
+from connectors.alert_query import AlertQuery
 from connectors.documents import Kind, Stored, Where
 from dashboard.saved_views import VIEWS
 from dashboard.shared_answers import SharedAnswers, SharedDocuments
-from dashboard.sharing import COUNTS_SECONDS, KEEP_SECONDS, MAX_KEPT, STALE_SECONDS, Sharing
+from dashboard.sharing import COUNTS_PART, COUNTS_SECONDS, KEEP_SECONDS, MAX_KEPT, STALE_SECONDS, Sharing
 from schemas.errors import ConnectionError_
 from tests.alert_samples import make_alert
 from tests.dashboard.documents_double import DocumentsDouble
@@ -69,9 +70,38 @@ def test_counts_that_could_not_be_renewed_are_kept_for_nobody() -> None:
     index.away = True
     clock.now = COUNTS_SECONDS + 1
     shared.tally()
-    wait_until(lambda: not shared._sharing._renewed)
+    wait_until(lambda: not shared._sharing._renewals)
     with pytest.raises(ConnectionError_):
         shared.tally()
+
+
+def test_who_cannot_wait_is_told_that_nothing_is_counted_yet_and_who_can_waits() -> None:
+    index, going = IndexDouble([make_alert()]), threading.Event()
+    counted = index.counts
+    index.counts = lambda query, **_: going.wait(30) and counted(query)  # type: ignore[method-assign,assignment]
+    shared = SharedAnswers(index, Sharing())
+    assert not shared.counts(AlertQuery(), patient=False).known
+    going.set()
+    assert shared.counts(AlertQuery()).total == 1
+    assert index.counted == 1
+
+
+def test_what_takes_long_to_count_is_counted_less_often() -> None:
+    index, clock = IndexDouble([make_alert()]), Clock()
+    shared, counted = SharedAnswers(index, Sharing(clock)), index.counts
+
+    def slowly(query: AlertQuery, **_: bool) -> Counts:
+        clock.now += 3.0
+        return counted(query)
+
+    index.counts = slowly  # type: ignore[method-assign,assignment]
+    shared.counts(AlertQuery())
+    clock.now += COUNTS_PART * 3.0 - 1
+    shared.counts(AlertQuery())
+    assert index.counted == 1
+    clock.now += 2.0
+    shared.counts(AlertQuery())
+    wait_until(lambda: index.counted == 2)
 
 
 def wait_until(true: Callable[[], bool]) -> None:
