@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 import orjson
 import psutil
 from kafka.admin import OffsetSpec
+from kafka.errors import CoordinatorLoadInProgressError
 
 from connectors.documents import ElasticsearchDocuments
 from connectors.elasticsearch import open_client
@@ -108,7 +110,8 @@ def index(settings: StackSettings) -> tuple[float, float]:
     begun, first = 0.0, 0
     while lag:
         time.sleep(0.2)
-        lag = group_lag(admin, "indexer", partitions)
+        with suppress(CoordinatorLoadInProgressError):  # the group is being made
+            lag = group_lag(admin, "indexer", partitions)
         if not begun and lag < whole:
             begun, first = time.monotonic(), lag
     admin.close()

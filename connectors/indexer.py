@@ -55,6 +55,12 @@ class IndexerSettings(BaseModel):
         default=False, description="also keep what all members may see of alerts, in alerts-shared-*"
     )
 
+    keep_days: int | None = Field(
+        default=None,
+        ge=31,
+        description="remove an index when its last alert is so old, where Elasticsearch has ILM; default: never",
+    )
+
     @property
     def audiences(self) -> frozenset[Audience]:
         """For whom indices are kept, beside the centre."""
@@ -95,7 +101,7 @@ def run_indexer(settings: IndexerSettings, stop: threading.Event) -> None:
         ConfigError: a password file cannot be read.
     """
     client = open_client(settings.elasticsearch, request_timeout=30)
-    store = AlertStore(client, settings.elasticsearch, Patience(stop))
+    store = AlertStore(client, settings.elasticsearch, Patience(stop), settings.keep_days)
     try:
         with ExitStack() as parts:
             parts.callback(client.close)

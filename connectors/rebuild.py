@@ -69,7 +69,7 @@ def rebuild(settings: IndexerSettings, observe: Callable[[int, int], None], stop
         try:
             with translated(settings.elasticsearch):
                 removed, kept = _make_room(client, _horizon(consumer))
-            store = AlertStore(client, settings.elasticsearch, Patience(stop))
+            store = AlertStore(client, settings.elasticsearch, Patience(stop), settings.keep_days)
             records, refused = _write_all(consumer, store, settings, observe)
         except KafkaError as error:
             where = f"kafka {','.join(settings.kafka.bootstrap_servers)}"
