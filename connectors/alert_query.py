@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from schemas.alert import Level, State
+from schemas.errors import EventError
+from schemas.index_template import index_of
 
 LEVELS: Final[tuple[Level, ...]] = ("critical", "high", "medium", "low", "informational")
 """Most urgent first."""
 MAX_FOUND: Final = 1000
 _MAX_TERMS: Final = 65_536
 """Values that Elasticsearch takes in one `terms` query (`index.max_terms_count`)."""
+_MONTH_LETTERS: Final = len("yyyymm")
+"""An id begins with its month."""
 
 _FACETS: Final = {
     "rules": "rule.uuid",
@@ -162,11 +166,24 @@ def _terms(name: str, values: tuple[str, ...]) -> list[dict[str, Any]]:
 
 
 def _ids(ids: frozenset[str]) -> dict[str, Any]:
-    """One of the ids, however many there are."""
-    every = list(ids)
-    parts = [every[start : start + _MAX_TERMS] for start in range(0, len(every), _MAX_TERMS)] or [[]]
-    clauses = [{"terms": {"event.id": part}} for part in parts]
+    """One of the ids, however many there are; each is looked for in its own month's index only."""
+    by_month: dict[str, list[str]] = {}
+    for one in ids:
+        by_month.setdefault(one[:_MONTH_LETTERS], []).append(one)
+    clauses = [
+        _of_index(every[0], {"terms": {"event.id": every[start : start + _MAX_TERMS]}})
+        for every in by_month.values()
+        for start in range(0, len(every), _MAX_TERMS)
+    ] or [{"terms": {"event.id": []}}]
     return clauses[0] if len(clauses) == 1 else {"bool": {"should": clauses}}
+
+
+def _of_index(one: str, clause: dict[str, Any]) -> dict[str, Any]:
+    try:
+        index = index_of(one)
+    except EventError:  # no alert has such an id
+        return clause
+    return {"bool": {"filter": [{"term": {"_index": index}}, clause]}}
 
 
 def _count(name: str, filters: list[dict[str, Any]]) -> dict[str, Any]:

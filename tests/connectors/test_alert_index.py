@@ -56,13 +56,16 @@ def test_each_facet_counts_what_the_other_filters_leave() -> None:
     assert search_request(query)["query"]["bool"]["filter"] == [level, state]
 
 
-def test_more_ids_than_one_clause_takes_are_asked_for_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_ids_than_one_clause_takes_are_asked_for_in_several_each_in_its_own_month(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("connectors.alert_query._MAX_TERMS", 2)
-    request = search_request(AlertQuery(without=frozenset("abcde")))
-    (clause,) = request["query"]["bool"]["must_not"]
-    parts = [one["terms"]["event.id"] for one in clause["bool"]["should"]]
-    assert [len(part) for part in parts] == [2, 2, 1]
-    assert sorted(one for part in parts for one in part) == list("abcde")
+    ids = [f"2026{month}-{number:024x}" for month, count in (("10", 1), ("11", 3)) for number in range(count)]
+    (clause,) = search_request(AlertQuery(without=frozenset(ids)))["query"]["bool"]["must_not"]
+    asked = [one["bool"]["filter"] for one in clause["bool"]["should"]]
+    found = [(index["term"]["_index"], len(terms["terms"]["event.id"])) for index, terms in asked]
+    assert sorted(found) == [("alerts-centre-2026.10", 1), ("alerts-centre-2026.11", 1), ("alerts-centre-2026.11", 2)]
+    assert sorted(one for _, terms in asked for one in terms["terms"]["event.id"]) == sorted(ids)
 
 
 def test_every_filter_narrows_and_an_empty_list_of_ids_finds_nothing() -> None:
@@ -133,6 +136,12 @@ def test_other_failures_and_lasting_ones_are_told(
     assert double.searches == tries
 
 
+def ids_in(clause: dict[str, Any]) -> list[str]:
+    """The ids that a clause for one month's index asks for."""
+    ids: list[str] = clause["bool"]["filter"][1]["terms"]["event.id"]
+    return ids
+
+
 class PagesDouble:
     """Finds as many of the alerts as asked for, newest first, and leaves out those it is told to."""
 
@@ -148,8 +157,9 @@ class PagesDouble:
     def search(self, **request: Any) -> SimpleNamespace:
         self.asked.append(request)
         clauses = request["query"]["bool"]
-        without = clauses["must_not"][0]["terms"]["event.id"] if clauses["must_not"] else ()
-        terms = {name: values for clause in clauses["filter"] for name, values in clause["terms"].items()}
+        without = ids_in(clauses["must_not"][0]) if clauses["must_not"] else []
+        only = [ids_in(clause) for clause in clauses["filter"] if "bool" in clause]
+        terms = {name: values for clause in clauses["filter"] for name, values in clause.get("terms", {}).items()}
         levels = terms.get("jointsoc.alert.level", ("high", "low"))
         hits = [
             {"_index": "i", "_id": alert.id, "sort": [place]}
@@ -157,7 +167,7 @@ class PagesDouble:
             for place, alert in enumerate(self.alerts)
             if alert.id not in without
             and alert.jointsoc.alert.level in levels
-            and alert.id in terms.get("event.id", alert.id)
+            and all(alert.id in ids for ids in only)
             and place > request.get("search_after", [-1])[0]
         ]
         return SimpleNamespace(body={"hits": {"hits": hits[: request["size"]]}})
@@ -215,7 +225,7 @@ def test_rows_of_many_wanted_alerts_are_picked_here_and_of_few_by_the_index(
         found = index.find(AlertQuery(only=frozenset(expected), limit=40, brief=True))
         assert [alert.id for alert in found.alerts] == expected[:40]
         assert found.more
-    assert len(double.asked[-1]["query"]["bool"]["filter"][0]["terms"]["event.id"]) == len(expected)
+    assert len(ids_in(double.asked[-1]["query"]["bool"]["filter"][0])) == len(expected)
 
 
 def test_an_alert_that_is_gone_before_it_is_read_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
