@@ -187,7 +187,10 @@ def fresh_stack() -> RunningStack:
     rules = (project_root() / "tests" / "e2e" / "rules",)
     lease = lease_ports()
     base = lease.getsockname()[1]
-    running = RunningStack(StackSettings(home, jvm_home, base, lateness=LATENESS, tick=TICK, rules=rules), lease)
+    settings = StackSettings(
+        home, jvm_home, base, lateness=LATENESS, tick=TICK, rules=rules, audiences=("members", "shared")
+    )
+    running = RunningStack(settings, lease)
     running.settings.save()
     running.add_members(MEMBERS)
     return running
