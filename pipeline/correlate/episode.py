@@ -81,6 +81,14 @@ def merge_instants(episodes: list[Episode], instants: Sequence[int], gap: int) -
         gap: ms between instants that still belong together.
     """
     changed = False
+    if instants and episodes:
+        last = episodes[-1]
+        if last.start <= min(instants) and (newest := max(instants)) <= last.last + gap:
+            # A flood: all of a batch belongs to the episode that is there.
+            if newest <= last.last:
+                return False
+            last.reach(newest)
+            return True
     for instant in instants:
         last = episodes[-1] if episodes else None
         if last is None or instant > last.last + gap:

@@ -24,7 +24,8 @@ from schemas.json_text import read_json
 STDIN: Final = "-"
 """What a stream without a name is called."""
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
-READ_BYTES: Final = 1024 * 1024
+READ_BYTES: Final = 128 * 1024
+"""Little enough for a processor's cache, since a block is looked at several times: 1 MiB took a third longer."""
 MAX_BROKEN: Final = 1_000
 """Broken records of a file that is not one object per line; each costs a look at the whole file."""
 TEXT_SUFFIXES: Final = frozenset({".log", ".raw", ".syslog", ".txt"})

@@ -63,10 +63,17 @@ class KeyedStage:
         lateness: ms that the settle line stays behind the slowest partition's clock.
         state: state of whichever address is being handled.
         clock: seconds; for tests.
+        settled_only: whether alerts are told when they have settled and not before.
     """
 
     def __init__(
-        self, packs: PackSource, lateness: int, state: KeyedState, clock: Callable[[], float] = time.monotonic
+        self,
+        packs: PackSource,
+        lateness: int,
+        state: KeyedState,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        settled_only: bool = False,
     ) -> None:
         self._packs = packs
         self._lateness = lateness
@@ -74,6 +81,7 @@ class KeyedStage:
         self._clock = clock
         self._shards: dict[str, _LiveShard] = {}
         self._counted: Counter[str] = Counter()
+        self._settled_only = settled_only
         packs.begin(self._adopt)
 
     def _adopt(self, pack: RulePack) -> None:
@@ -182,7 +190,14 @@ class KeyedStage:
         known = read_summary(self._state, ShardSummary)
         clock = SettleClock() if known is None else SettleClock.from_bytes(known.clock)
         registry, version = self._pack.registry(), self._pack.version
-        shard = Shard(self._correlations, registry, self._state, pack_version=version, lateness=self._lateness)
+        shard = Shard(
+            self._correlations,
+            registry,
+            self._state,
+            pack_version=version,
+            lateness=self._lateness,
+            settled_only=self._settled_only,
+        )
         before = known or ShardSummary(b"")
         return _LiveShard(shard, clock, before, before.counters)
 

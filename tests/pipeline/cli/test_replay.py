@@ -95,6 +95,21 @@ def test_eager_shows_every_revision_as_it_would_have_been_published(folder: Path
     assert states == ["open", "settled"]
 
 
+def test_what_settles_is_the_same_byte_for_byte_whether_open_alerts_are_told_or_not(folder: Path) -> None:
+    random = Random(5)
+    for member in ("ash", "birch"):
+        events = [_event(at, **{"source.ip": f"192.0.2.{random.randrange(9)}"}) for at in range(0, 30_000, 29)]
+        # Out of order by more than a batch, so that open alerts take over from each other.
+        events.sort(key=lambda event: random.random() < 0.5)
+        (folder / f"{member}.ndjson").write_bytes(_lines(events))
+    given = [f"{member}={folder / f'{member}.ndjson'}" for member in ("ash", "birch")]
+    every = _run(folder, "--eager", *given).stdout.splitlines()
+    states = [json.loads(line)["jointsoc"]["alert"]["state"] for line in every]
+    assert set(states) == {"open", "settled", "superseded"}
+    settled = [line for line, state in zip(every, states, strict=True) if state == "settled"]
+    assert _run(folder, *given).stdout.splitlines() == sorted(settled, key=lambda line: json.loads(line)["event"]["id"])
+
+
 def test_the_order_of_lines_within_the_lateness_changes_nothing(folder: Path) -> None:
     events = [_event(second, **{"source.ip": f"192.0.2.{second % 3}"}) for second in range(0, 3_000, 7)]
     path = folder / "many.ndjson"
