@@ -172,8 +172,8 @@ def settle_memory() -> None:
     """Take a new pack's objects out of the garbage collector's sight, let go of the old one's, and look seldom.
 
     A full collection walks every object: 70 ms for the rules alone, again and again, for nothing. Nearly all that comes
-    stays, or goes without its help, since groups hold no circles: with Python's own thresholds a hit that opened a group
-    took 24 us, in place of 10.
+    stays, or goes without its help, since groups hold no circles: with Python's own thresholds a hit that opened
+    a group took 24 us, in place of 10.
     """
     gc.unfreeze()
     gc.collect()
