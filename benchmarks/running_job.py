@@ -24,7 +24,6 @@ from deploy.local.stack import JOB_STEP, down, start, up
 from schemas.health import PartitionAccount, health_from_json
 from schemas.member import Member
 
-
 _BURST_SECONDS = 0.5
 
 
