@@ -77,7 +77,7 @@ class DetectStage:
         self._uses: dict[tuple[int, ...], _Uses] = {}
 
     def process(self, records: Iterable[Record]) -> list[Message]:
-        """Match a batch; one message per shard, one account per partition, and what passes through."""
+        """Match a batch; a message or more per shard, one account per partition, and what passes through."""
         batch = _Batch()
         for report in self._packs.look(self._adopt):
             batch.passing.append(Passing(HEALTH, report.worker, report.to_json()))
