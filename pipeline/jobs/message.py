@@ -1,7 +1,8 @@
 """What the detect stage says to the keyed stage: few, large messages, each addressed by a key.
 
 A batch of records becomes one message per shard (in a flood of hits, more), one account per partition, and the records
-that pass straight through (dead letters, alerts of single detections). Per-record keyed state would be ten times slower.
+that pass straight through (dead letters, alerts of single detections). Per-record keyed state would be ten times
+slower.
 """
 
 from __future__ import annotations
