@@ -14,7 +14,6 @@ from pipeline.correlate.clock import NEVER
 from schemas.event import Scalar
 from schemas.hit import Hit
 
-
 _time: Final = attrgetter("time")
 _mask: Final = attrgetter("mask")
 _member: Final = attrgetter("member")
