@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import Final, NamedTuple
 
 import orjson
-from ahocorasick_rs import BytesAhoCorasick, MatchKind
+from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 
 from pipeline.detect.plan import Leaf, Text
 from pipeline.detect.scan import literals_of
@@ -26,8 +26,8 @@ _OF_IDS: Final = frozenset("0123456789abcdef")
 """What ids are made of that an event gets here if it has none."""
 _SHORTEST_SEARCHED: Final = 4
 """Characters; a shorter keyword is in too many lines."""
-MAX_SEARCHED: Final = 64
-"""Keywords; up to about as many, the search skips through the text many bytes at a time."""
+MAX_SEARCHED: Final = 512
+"""Keywords. Up to about 64 the search skips through the text many bytes at a time, 0.8 us for 700; with more, 1.2 us."""
 FOLDED_TO_ASCII: Final = "ßİŉſǰẖẗẘẙẚẞ\u212aﬀﬁﬂﬃﬄﬅﬆ"
 """Every other character with an ASCII letter in its folded case."""
 _FOLDED: Final = sorted({char.encode()[:2] for char in FOLDED_TO_ASCII})
@@ -148,7 +148,7 @@ class TextGate:
 def _search_for(literals: Iterable[bytes]) -> Search:
     # Not overlapping: for few literals the search then skips through the text. Bytes, since only whether and where a
     # literal is there matters: the search of a text counts its characters first.
-    automaton = BytesAhoCorasick(list(literals), matchkind=MatchKind.LeftmostFirst)
+    automaton = BytesAhoCorasick(list(literals), matchkind=MatchKind.LeftmostFirst, implementation=Implementation.DFA)
     find: Search = automaton.find_matches_as_indexes
     return find
 
