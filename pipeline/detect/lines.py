@@ -64,7 +64,7 @@ class LineMatcher:
                     continue
                 shape = shapes[tuple(record)]
                 way = shape[shape.stated(record)]
-                if way is None or not (way.gate.searched or _is_quiet(way, record)):
+                if way is None or not (way.gate.searched or _is_quiet(way, record, line)):
                     found.append(None)
                     continue
                 matched, later = way.node[tuple(map(getitem, way.memos, way.values_of(record)))]
@@ -80,7 +80,7 @@ class LineMatcher:
             return None
         shape = self._shapes[tuple(record)]
         way = shape[told_apart(shape.stated(record))]
-        if way is None or not (way.gate.searched or _is_quiet(way, record)):
+        if way is None or not (way.gate.searched or _is_quiet(way, record, line)):
             return None
         if way.above is not None and not _SCALARS.issuperset(map(type, way.above(record))):
             return None
@@ -88,9 +88,9 @@ class LineMatcher:
         return matched if later is None else _with_later(matched, later, way, record)
 
 
-def _is_quiet(way: Way, record: dict[str, Any]) -> bool:
+def _is_quiet(way: Way, record: dict[str, Any], line: bytes) -> bool:
     """Whether a record has none of the keywords, which have not been searched for."""
-    return not way.gate.may_be_in(event_fields(dict(record)).values())
+    return not way.gate.may_be_in_line(line, lambda: event_fields(dict(record)).values())
 
 
 def _with_later(matched: Matched, later: Later | None, way: Way, record: dict[str, Any]) -> Matched:
