@@ -86,7 +86,7 @@ def main() -> None:
 
 
 class Meter:
-    """Processor seconds of the dashboard, which is this process, and of Elasticsearch: other work does not change them."""
+    """Processor seconds of the dashboard, which is this process, and of Elasticsearch; other work changes them little."""
 
     def __init__(self, settings: StackSettings) -> None:
         self._processes = [psutil.Process()]
@@ -128,9 +128,7 @@ def news(settings: StackSettings, app: FastAPI) -> float:
 
 
 async def analysts(app: FastAPI) -> tuple[list[float], int, float]:
-    """Everybody has the queue open: time of each answer in ms, how many said that the index did not answer in time, and
-    the cores this process used meanwhile.
-    """
+    """Everybody has the queue open: time of each answer in ms, how many were told to wait, the cores used here."""
     taken: list[float] = []
     refused = 0
     transport = httpx2.ASGITransport(app)
