@@ -86,7 +86,7 @@ def main() -> None:
 
 
 class Meter:
-    """Processor seconds of the dashboard, which is this process, and of Elasticsearch; other work changes them little."""
+    """Processor seconds of the dashboard, which is this process, and of Elasticsearch."""
 
     def __init__(self, settings: StackSettings) -> None:
         self._processes = [psutil.Process()]
