@@ -96,10 +96,12 @@ def send(settings: StackSettings, load: Load, count: int) -> None:
     producer.close()
 
 
-def index(settings: StackSettings) -> tuple[float, float]:
-    """Let the indexer store what the topic holds; gives alerts per second, and the processor seconds it took itself.
+def index(settings: StackSettings) -> tuple[float, float, float]:
+    """Let the indexer store what the topic holds.
 
-    Counted from the first commit on, so that its start is not part of the figure.
+    Returns:
+        Alerts per second, counted from the first commit on, so that its start is not part of the figure; and the
+        processor seconds that it took itself, its start included, and Elasticsearch.
     """
     admin = open_admin(kafka_connection(settings, ADMIN))
     partitions = topic_partitions(admin, "alerts")
@@ -107,6 +109,8 @@ def index(settings: StackSettings) -> tuple[float, float]:
     whole = lag = sum(end.offset for end in ends.values())
     up(settings, lambda *_: None, only=frozenset({"indexer"}))
     process = psutil.Process(find_processes(settings, "indexer")[0].pid)
+    servers = [psutil.Process(one.pid) for one in find_processes(settings, "elasticsearch")]
+    before = sum(sum(one.cpu_times()[:2]) for one in servers)
     begun, first = 0.0, 0
     while lag:
         time.sleep(0.2)
@@ -116,7 +120,8 @@ def index(settings: StackSettings) -> tuple[float, float]:
             begun, first = time.monotonic(), lag
     admin.close()
     used = process.cpu_times()
-    return first / (time.monotonic() - begun), used.user + used.system
+    after = sum(sum(one.cpu_times()[:2]) for one in servers)
+    return first / (time.monotonic() - begun), used.user + used.system, after - before
 
 
 def fill(settings: StackSettings, load: Load, count: int) -> None:
@@ -137,7 +142,6 @@ def fill(settings: StackSettings, load: Load, count: int) -> None:
             operations = []
     if operations:
         client.bulk(operations=operations)
-    client.indices.refresh(index=INDEX_PATTERN)
     client.close()
 
 

@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.cli.replay import refusal_teller
-from pipeline.jobs.active_pack import FixedPack
+from pipeline.jobs.active_pack import FixedPack, settle_memory
 from pipeline.jobs.detect_stage import DetectStage, Record
 from pipeline.jobs.local_job import Line, LocalJob
 from pipeline.jobs.message import Passing
@@ -121,6 +121,7 @@ def run_ours(rules: Path, lines: Sequence[Line]) -> Figures:
     """The local job, as `jsoc replay` runs it."""
     pack = build_pack([rules], MemberRegistry(members=(Member(id="one", name="One"),)))
     job = LocalJob(pack, LATENESS, refusal_teller(), settled_only=True)
+    settle_memory()
     passings: list[Passing] = []
     begun = time.process_time()
     for at in range(0, len(lines), BATCH):

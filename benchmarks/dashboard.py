@@ -59,12 +59,11 @@ def main() -> None:
         up(settings, lambda *_: None, only=SERVERS)
         if indexed(settings) < ALERTS:
             send(settings, load, MEASURED)
-            rate, cpu = index(settings)
+            rate, own, servers = index(settings)
+            figure = f"{rate:,.0f} alerts/s; for each alert the indexer takes {own / MEASURED * 1e6:,.0f} us of CPU"
+            table.add_row("topic to index", f"{figure}, Elasticsearch {servers / MEASURED * 1e6:,.0f} us")
             fill(settings, load, MEASURED)
             close_some(settings, load, CLOSED_PART)
-            table.add_row(
-                "topic to index", f"{rate:,.0f} alerts/s; the indexer itself {MEASURED / cpu:,.0f} per CPU second"
-            )
         up(settings, lambda *_: None, only=frozenset({"indexer"}))
         app = dashboard(settings)
         meter = Meter(settings)
@@ -86,7 +85,7 @@ def main() -> None:
 
 
 class Meter:
-    """Processor seconds of the dashboard, which is this process, and of Elasticsearch: other work does not change them."""
+    """Processor seconds of the dashboard, which is this process, and of Elasticsearch."""
 
     def __init__(self, settings: StackSettings) -> None:
         self._processes = [psutil.Process()]
@@ -128,9 +127,7 @@ def news(settings: StackSettings, app: FastAPI) -> float:
 
 
 async def analysts(app: FastAPI) -> tuple[list[float], int, float]:
-    """Everybody has the queue open: time of each answer in ms, how many said that the index did not answer in time, and
-    the cores this process used meanwhile.
-    """
+    """Everybody has the queue open: time of each answer in ms, how many were told to wait, the cores used here."""
     taken: list[float] = []
     refused = 0
     transport = httpx2.ASGITransport(app)
@@ -168,14 +165,15 @@ def pages(app: FastAPI, alert: str, meter: Meter) -> Iterator[tuple[str, list[fl
         ("operations board", "/operations"),
     ):
         taken = []
-        client.get(path)  # the first one waits for counts
+        while client.get(path).status_code != 200:  # the first one waits for counts
+            time.sleep(ASK_ANEW_SECONDS)
         cpu = meter.seconds()
         for _ in range(ROUNDS):
             time.sleep(ASK_ANEW_SECONDS)
             begun = time.perf_counter()
             answer = client.get(path)
             taken.append((time.perf_counter() - begun) * 1000)
-            assert answer.status_code == 200, (path, answer.status_code)
+            assert answer.status_code in (200, 503), (path, answer.status_code)
         yield name, taken, (meter.seconds() - cpu) / ROUNDS * 1000
 
 

@@ -111,8 +111,8 @@ class Matcher:
 
     def _write(self, matched: Matched, number: int, place: bytes) -> None:
         self._tally.matches += len(matched)
-        tails = self._tails
-        self._out.write(b"".join([b"%b%d%b" % (place, number, tails[rule]) for rule in matched]))
+        begin = b"%b%d" % (place, number)
+        self._out.write(begin + begin.join([self._tails[rule] for rule in matched]))
 
     def _look_at(self, fields: Fields) -> None:
         # Events that state the same are looked at once: else the figures would cost as much as the matching.

@@ -81,14 +81,8 @@ def merge_instants(episodes: list[Episode], instants: Sequence[int], gap: int) -
         gap: ms between instants that still belong together.
     """
     changed = False
-    if instants and episodes:
-        last = episodes[-1]
-        if last.start <= min(instants) and (newest := max(instants)) <= last.last + gap:
-            # A flood: all of a batch belongs to the episode that is there.
-            if newest <= last.last:
-                return False
-            last.reach(newest)
-            return True
+    if episodes and instants and episodes[-1].start <= min(instants) and max(instants) <= episodes[-1].last + gap:
+        instants = (max(instants),)  # a flood: all belong to the episode that is there
     for instant in instants:
         last = episodes[-1] if episodes else None
         if last is None or instant > last.last + gap:

@@ -215,7 +215,8 @@ class Shard:
     def _feed(self, hits: Sequence[GroupHit], created: int | None) -> list[Alert]:
         places: dict[Place, list[Hit]] = {}
         line, watches, ahead, by_place = self._line, self._watches, self._ahead, self._living.by_place
-        for place, hit in zip(zip(map(_correlation, hits), map(_group, hits)), map(_hit, hits), strict=True):
+        reached = zip(map(_correlation, hits), map(_group, hits), strict=True)
+        for place, hit in zip(reached, map(_hit, hits), strict=True):
             if hit.time < line or (ahead and hit.time < line + ahead.get(place[0], 0)):
                 self.counters.late_after_settle += 1
                 continue

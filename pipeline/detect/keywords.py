@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import Final, NamedTuple
 
 import orjson
-from ahocorasick_rs import BytesAhoCorasick, MatchKind
+from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 
 from pipeline.detect.plan import Leaf, Text
 from pipeline.detect.scan import literals_of
@@ -70,6 +70,7 @@ class KeywordGate:
         self._always = "" in self.literals
         self._numbers = any(set(literal) <= _OF_NUMBERS for literal in self.literals)
         self._find = None if self._always or not self.literals else _search_for(map(str.encode, self.literals))
+        self._find_in_line: Search | None = None
 
     def may_be_in(self, values: Iterable[Value]) -> bool:
         """False only if none of the keywords is in any of the values."""
@@ -85,6 +86,14 @@ class KeywordGate:
                 texts.append(text_of(value))
         # Literals are ASCII: how lone surrogates are written does not matter.
         return bool(self._find("\n".join(texts).casefold().encode(errors="surrogatepass")))
+
+    def may_be_in_line(self, line: bytes, values: Callable[[], Iterable[Value]]) -> bool:
+        """The same of a line of JSON that `lines_apart` found to be like most; `values`: of its event, dear to get."""
+        if self._find is None or self._numbers:  # numbers are read in more than one spelling
+            return self.may_be_in(values())
+        if self._find_in_line is None:
+            self._find_in_line = _search_for(_in_json(self.literals))
+        return bool(self._find_in_line(line.lower()))
 
     @property
     def searchable(self) -> bool:
@@ -136,19 +145,22 @@ class TextGate:
         return Apart(frozenset(near), frozenset(typed), frozenset(nested))
 
     def _search_for_more(self) -> None:
-        found = [orjson.dumps(literal.lstrip(_HIDDEN))[1:-1] for literal in self._literals]
-        slashes = [rb"\/"] if any(b"/" in literal for literal in found) else []
-        wanted = [*_ESCAPES, *found, *slashes]
+        wanted = [*_ESCAPES, *_in_json(literal.lstrip(_HIDDEN) for literal in self._literals)]
         self._find_near, self._find = _search_for(wanted), _search_for([*_NESTED, *_TRUTHS, *wanted])
         for gate in self._waiting:
             gate.searched = True
         self._waiting.clear()
 
 
+def _in_json(literals: Iterable[str]) -> list[bytes]:
+    found = [orjson.dumps(literal)[1:-1] for literal in literals]
+    return [*found, rb"\/"] if any(b"/" in literal for literal in found) else found
+
+
 def _search_for(literals: Iterable[bytes]) -> Search:
     # Not overlapping: for few literals the search then skips through the text. Bytes, since only whether and where a
     # literal is there matters: the search of a text counts its characters first.
-    automaton = BytesAhoCorasick(list(literals), matchkind=MatchKind.LeftmostFirst)
+    automaton = BytesAhoCorasick(list(literals), matchkind=MatchKind.LeftmostFirst, implementation=Implementation.DFA)
     find: Search = automaton.find_matches_as_indexes
     return find
 

@@ -16,7 +16,7 @@ from pipeline.detect import envelopes
 from pipeline.detect.evaluate import Detector, with_open
 from pipeline.detect.memos import told_apart
 from pipeline.detect.nodes import Later, Matched, Node
-from pipeline.detect.shapes import Names, Renamed, Shapes, Way
+from pipeline.detect.shapes import Names, Renamed, Shape, Shapes, Way
 from pipeline.detect.tables import names_above
 from pipeline.detect.windows import VALUED, dotted_names, event_fields, renaming
 from schemas.event import MAX_DEPTH, MAX_ELEMENTS, Fields
@@ -47,7 +47,7 @@ class LineMatcher:
         near, typed, nested = self._detector.text_gate.lines_apart(lines)
         if self._memory is not self._detector.memory:
             self._begin()
-        odd = typed | nested
+        near = near.union(number for number in nested if _is_refusable(lines[number]))
         shapes, loads = self._shapes, orjson.loads
         found: list[Matched | None] = []
         for number, line in enumerate(lines):
@@ -59,12 +59,16 @@ class LineMatcher:
                 if type(record) is not dict:
                     found.append(None)
                     continue
-                if number in odd:
-                    found.append(self._match_odd(record, line, nested=number in nested))
-                    continue
                 shape = shapes[tuple(record)]
+                if number in typed:
+                    found.append(_match_typed(shape, record, line))
+                    continue
                 way = shape[shape.stated(record)]
-                if way is None or not (way.gate.searched or _is_quiet(way, record)):
+                if (
+                    way is None
+                    or (number in nested and _has_fields_within(way, record))
+                    or not (way.gate.searched or _is_quiet(way, record, line))
+                ):
                     found.append(None)
                     continue
                 matched, later = way.node[tuple(map(getitem, way.memos, way.values_of(record)))]
@@ -74,23 +78,24 @@ class LineMatcher:
                 found.append(None)
         return found
 
-    def _match_odd(self, record: dict[str, Any], line: bytes, *, nested: bool) -> Matched | None:
-        """The same for a record in which booleans have to be told from numbers, or values may have fields in them."""
-        if nested and _is_refusable(line):
-            return None
-        shape = self._shapes[tuple(record)]
-        way = shape[told_apart(shape.stated(record))]
-        if way is None or not (way.gate.searched or _is_quiet(way, record)):
-            return None
-        if way.above is not None and not _SCALARS.issuperset(map(type, way.above(record))):
-            return None
-        matched, later = way.node.verdict_of(told_apart(way.values_of(record)))
-        return matched if later is None else _with_later(matched, later, way, record)
+
+def _match_typed(shape: Shape, record: dict[str, Any], line: bytes) -> Matched | None:
+    """The same for a record in which booleans have to be told from numbers."""
+    way = shape[told_apart(shape.stated(record))]
+    if way is None or _has_fields_within(way, record) or not (way.gate.searched or _is_quiet(way, record, line)):
+        return None
+    matched, later = way.node.verdict_of(told_apart(way.values_of(record)))
+    return matched if later is None else _with_later(matched, later, way, record)
 
 
-def _is_quiet(way: Way, record: dict[str, Any]) -> bool:
+def _has_fields_within(way: Way, record: dict[str, Any]) -> bool:
+    """Whether a value in which a rule may ask for a field is not just a value."""
+    return way.above is not None and not _SCALARS.issuperset(map(type, way.above(record)))
+
+
+def _is_quiet(way: Way, record: dict[str, Any], line: bytes) -> bool:
     """Whether a record has none of the keywords, which have not been searched for."""
-    return not way.gate.may_be_in(event_fields(dict(record)).values())
+    return not way.gate.may_be_in_line(line, lambda: event_fields(dict(record)).values())
 
 
 def _with_later(matched: Matched, later: Later | None, way: Way, record: dict[str, Any]) -> Matched:

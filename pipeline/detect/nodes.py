@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from pipeline.detect.formula import LATE, Asked, Atom, Late, TrueAtoms, compile_formula
 from pipeline.detect.memos import ENTRY_BYTES, Memo, Memory, told_apart
-from pipeline.detect.open_rules import OpenRule, atoms_of
+from pipeline.detect.open_rules import OpenRule, Tests, atoms_of
 from pipeline.detect.plain import compile_test
 from pipeline.detect.scan import Scan
 from pipeline.detect.tables import Tables
@@ -106,6 +106,7 @@ class Node(dict[tuple[int, ...], Verdict]):
         "_indexed",
         "_rules",
         "_source",
+        "_tests",
         "_unknown",
         "fields",
         "memos",
@@ -120,6 +121,7 @@ class Node(dict[tuple[int, ...], Verdict]):
         self.fields = tuple(sorted(frozenset[str]().union(*(rule.fields for rule in rules)) - lazy))
         self.values_of = getter(self.fields)
         self.memos = [source.memo(field) for field in self.fields]
+        self._tests: dict[int, Tests] = {}
         self._always: list[int] = []
         self._by_atom: dict[Atom, list[int]] = {}
         for position, rule in enumerate(rules):
@@ -148,11 +150,18 @@ class Node(dict[tuple[int, ...], Verdict]):
         open_: list[OpenRule] = []
         for position in sorted(candidates):
             rule = self._rules[position]
-            found = rule.judge(true, self._unknown)
-            if found is True:
-                matched.append(rule.rule)
-            elif found is not False:
-                open_.append(found)
+            tests = self._tests.get(position)
+            if tests is None:
+                tests = self._tests[position] = rule.tests(self._unknown)
+            if tests.holds is not None:
+                if tests.holds(true):
+                    matched.append(rule.rule)
+            elif tests.may_hold is None or tests.may_hold(true):
+                found = rule.open(true, tests.unknown)
+                if found is True:
+                    matched.append(rule.rule)
+                elif found is not False:
+                    open_.append(found)
         self._source.memory.spend(8 * len(key) + ENTRY_BYTES)
         later = self._source.later(tuple(open_)) if open_ else None
         verdict = self[key] = Verdict(tuple(sorted(matched)), later)

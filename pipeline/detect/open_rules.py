@@ -9,7 +9,7 @@ all of it the same again as for the node before.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from pipeline.detect.formula import (
     Asked,
@@ -31,8 +31,15 @@ UNKNOWN_WEIGHT: Final = 1e6
 _KEYWORDS: Final[frozenset[Asked]] = frozenset((Late.KEYWORDS,))
 
 
-Tests = tuple[AtomTest | None, AtomTest | None]
-"""Whether the rule holds, if nothing is unknown; whether it still may, if that says anything."""
+class Tests(NamedTuple):
+    """What can be said of a rule while something is unknown."""
+
+    holds: AtomTest | None
+    """Whether it holds, if nothing is unknown."""
+    may_hold: AtomTest | None
+    """Whether it still may; None if nothing can be said. Most rules may not, whatever the unknown turns out to be."""
+    unknown: frozenset[Asked]
+    """What the rule asks about of it."""
 
 
 class OpenRule:
@@ -124,29 +131,27 @@ class OpenRule:
             known = self._witnesses[mine] = found
         return known
 
-    def judge(self, true: TrueAtoms, unknown: frozenset[Asked]) -> OpenRule | bool:
-        """Whether the rule holds, or what is open. Most candidates do not, whatever the open parts turn out to be."""
+    def tests(self, unknown: frozenset[Asked]) -> Tests:
+        """What can be said of the rule without some of what it asks about."""
         mine = unknown & self._asked
-        tests = self._tests.get(mine)
-        if tests is None:
-            tests = self._tests[mine] = self._compiled(mine)
-        holds, may_hold = tests
-        if holds is not None:
-            return holds(true)
-        if may_hold is not None and not may_hold(true):
-            return False
-        key = mine, true & self._atoms
-        known = self._judged.get(key)
+        known = self._tests.get(mine)
         if known is None:
-            known = self._judged[key] = self._simplified(true, mine)
+            self._memory.spend(ENTRY_BYTES * (1 + len(self.by_asked)))
+            hope = possible(self.formula, mine) if mine else False
+            known = self._tests[mine] = Tests(
+                None if mine else compile_formula(self.formula),
+                None if isinstance(hope, bool) else compile_formula(hope),
+                mine,
+            )
         return known
 
-    def _compiled(self, unknown: frozenset[Asked]) -> Tests:
-        self._memory.spend(ENTRY_BYTES * (1 + len(self.by_asked)))
-        if not unknown:
-            return compile_formula(self.formula), None
-        hope = possible(self.formula, unknown)
-        return None, None if isinstance(hope, bool) else compile_formula(hope)
+    def open(self, true: TrueAtoms, unknown: frozenset[Asked]) -> OpenRule | bool:
+        """What is open once everything but `unknown`, which it asks about, is known; or whether it holds anyway."""
+        key = unknown, true & self._atoms
+        known = self._judged.get(key)
+        if known is None:
+            known = self._judged[key] = self._simplified(true, unknown)
+        return known
 
     def _simplified(self, true: TrueAtoms, unknown: frozenset[Asked]) -> OpenRule | bool:
         self._memory.spend(2 * ENTRY_BYTES)

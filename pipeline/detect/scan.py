@@ -8,7 +8,7 @@ other. Patterns with wildcards hang on their longest literal. What is left is te
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final
 
@@ -26,6 +26,7 @@ Trace = frozenset[str | Atom]
 
 _BEGIN: Final = "\x02"
 _END: Final = "\x03"
+_BETWEEN: Final = _END + _BEGIN
 _SPARE: Final = "\uffff"
 """A noncharacter that stands for marks and lone surrogates found in values; no pattern in an automaton holds it."""
 _UNSEARCHABLE: Final = re.compile("[\x02\x03\uffff\ud800-\udfff]")
@@ -97,7 +98,7 @@ class Scan:
         elements = value if isinstance(value, tuple) else (value,)
         present = [element for element in elements if element is not None]
         texts = [text_of(element) for element in present]
-        found = self._folded.trace(text.casefold() for text in texts)
+        found = self._folded.trace([text.casefold() for text in texts])
         if len(present) < len(elements) or not elements:
             found |= self.absent
         return found if self._is_simple else self._with_rarer(found, value, present, texts)
@@ -187,26 +188,26 @@ class _Texts:
 
     def trace_of(self, text: str) -> Trace:
         """As `trace`, for the commonest case: one text."""
-        if self._find is None:
-            found = _NOTHING
-        elif text.isascii() and _BEGIN not in text and _END not in text:
-            found = frozenset(self._find(f"{_BEGIN}{text}{_END}", overlapping=True))
-        else:
-            found = frozenset(self._find(f"{_BEGIN}{without_marks(text)}{_END}", overlapping=True))
+        found = self._literals_in(without_marks(text))
         if self._any or self._ungated or text in self._equal or not found.isdisjoint(self._gates):
-            return found.union(self._looked_for(text, found))
+            return found.union(self._looked_for((text,), found))
         return found
 
-    def trace(self, texts: Iterable[str]) -> Trace:
+    def trace(self, texts: Sequence[str]) -> Trace:
         """The literals that are in any of the texts, and the atoms that something else than a literal makes true."""
-        return _NOTHING.union(*map(self.trace_of, texts))
+        found = self._literals_in(_BETWEEN.join(map(without_marks, texts)))
+        return found.union(self._looked_for(texts, found)) if texts else _NOTHING
 
-    def _looked_for(self, text: str, literals: Trace) -> Iterator[Atom]:
+    def _literals_in(self, text: str) -> frozenset[str]:
+        return frozenset(self._find(f"{_BEGIN}{text}{_END}", overlapping=True)) if self._find else frozenset()
+
+    def _looked_for(self, texts: Sequence[str], literals: frozenset[str]) -> Iterator[Atom]:
         yield from self._any
-        yield from self._equal.get(text, ())
+        for text in texts:
+            yield from self._equal.get(text, ())
         gated = (self._gated[gate] for gate in self._gates.intersection(literals))
         for atom, matches in chain(self._ungated, *gated):
-            if matches(text):
+            if any(map(matches, texts)):
                 yield atom
 
     def atoms_of(self, trace: Trace) -> TrueAtoms:
@@ -222,6 +223,8 @@ class _Texts:
 
 def without_marks(text: str) -> str:
     """A text as it can be searched: no marks of ours in it, no lone surrogates."""
+    if text.isascii() and _BEGIN not in text and _END not in text:
+        return text
     return _UNSEARCHABLE.sub(_SPARE, text)
 
 

@@ -20,8 +20,9 @@ from tests.chromium import running_chromium
 from tests.running_stack import free_port_base
 
 SECONDS = 900
-STUFFED = ("Kestrel Bank", "Harbor Securities", "Juniper", "Cobalt Bank")
+STUFFED = [re.compile(name) for name in ("^Kestrel", "^Harbor", "^Juniper", "^Cobalt")]
 """Where stolen passwords were tried, in this order."""
+INSTITUTION = re.compile("bank|securities|insurer")
 Place = dict[str, str]
 
 
@@ -90,7 +91,7 @@ def test_somebody_new_finds_the_campaign_sees_its_spread_tells_the_institutions_
         keep(page, "1-queue")
 
         page.locator("#queue tbody tr.a").filter(has_text="transfer").first.get_by_role("link").first.click()
-        expect(page.locator("#mx tbody th")).to_have_text([re.compile(name) for name in STUFFED])
+        expect(page.locator("#mx tbody th").filter(has_text=INSTITUTION)).to_have_text(STUFFED)
         page.get_by_role("button", name="Event").first.click()
         expect(page.locator("tr.raw pre")).to_contain_text("event.action")
         keep(page, "2-alert")

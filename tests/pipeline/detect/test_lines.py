@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.detect.evaluate import Detector
+from pipeline.detect.keywords import MAX_SEARCHED
 from pipeline.detect.lines import LineMatcher
 from pipeline.detect.plain import compile_test
 from pipeline.detect.plan import Boolean, DetectionPlan, LogSource, Number, Text
@@ -93,8 +94,10 @@ def test_what_may_be_refused_is_left_to_the_reader(line: bytes) -> None:
 
 @pytest.mark.parametrize("text", ['":true story', '":[mimikatz', '": {evil', '":false rumours are evil', "\u017fexy"])
 @pytest.mark.parametrize("escaped", [True, False])
-def test_no_keyword_hides_in_what_the_search_finds_first(text: str, escaped: bool) -> None:
+@pytest.mark.parametrize("more", [0, MAX_SEARCHED])
+def test_no_keyword_hides_in_what_the_search_finds_first(text: str, escaped: bool, more: int) -> None:
     line = written({"c": text}, (",", ":"), escaped=escaped)
-    matcher = LineMatcher(Detector(BY_KEYWORD, routed=False))
+    others = [DetectionPlan(f"{n}", "", LogSource(), Text(None, "contains", f"other {n}")) for n in range(more)]
+    matcher = LineMatcher(Detector([*BY_KEYWORD, *others], routed=False))
     assert matcher.match([b'{"c":"nothing"}']) == [()]
     assert matcher.match([line, b'{"c":"nothing"}']) == [None, ()]
