@@ -117,7 +117,8 @@ def main() -> None:
         found = checkpoints(settings, CHECKPOINTS)
         add(f"checkpoints, {groups:,} groups", told(found))
         add("state for each group", f"{found[-1]['state_size'] / groups:.0f} bytes")
-        add("memory for each group, TaskManager and workers", f"{(resident(settings) - before) / groups:.0f} bytes")
+        held = resident(settings)
+        add("memory of TaskManager and worker", f"{held / 1e6:,.0f} MB, {(held - before) / groups:.0f} bytes more a group")
     Console().print(table)
 
 
