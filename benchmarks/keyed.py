@@ -118,7 +118,8 @@ def main() -> None:
         add(f"checkpoints, {groups:,} groups", told(found))
         add("state for each group", f"{found[-1]['state_size'] / groups:.0f} bytes")
         held = resident(settings)
-        add("memory of TaskManager and worker", f"{held / 1e6:,.0f} MB, {(held - before) / groups:.0f} bytes more a group")
+        more = (held - before) / groups
+        add("memory of TaskManager and worker", f"{held / 1e6:,.0f} MB, {more:.0f} bytes more for each group")
     Console().print(table)
 
 
