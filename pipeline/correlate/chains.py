@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import groupby, islice
+from operator import attrgetter, itemgetter, lt
 from typing import Final
 
 from pipeline.correlate.clock import NEVER
@@ -18,6 +20,8 @@ from pipeline.correlate.correlation import Clause, Comparison
 from pipeline.correlate.evaluator import Evaluator, count_test
 from pipeline.correlate.windows import Presence, positions_of
 from schemas.hit import Hit
+
+_mask: Final = attrgetter("mask")
 
 Spread = frozenset[str]
 """Distinct corporate groups of a chain, while there are fewer than wanted."""
@@ -33,6 +37,20 @@ class Chain(ABC):
     @abstractmethod
     def commit(self, time: int, hits: Sequence[Hit]) -> None:
         """All hits of one millisecond; they never follow each other within a chain."""
+
+    def follow(self, times: Sequence[int], hits: Sequence[Hit], timespan: int) -> list[int]:
+        """Hits of several milliseconds, in order, none of them divided; the times that end a chain in their window."""
+        found: list[int] = []
+        first, end = 0, len(times)
+        while first < end:
+            time, after = times[first], first + 1
+            while after < end and times[after] == time:
+                after += 1
+            self.commit(time, hits[first:after])
+            if self.latest() >= time - timespan:
+                found.append(time)
+            first = after
+        return found
 
     @abstractmethod
     def latest(self) -> int:
@@ -56,16 +74,35 @@ class FullChain(Chain):
         self._starts = list(starts) if starts is not None else [NEVER] * len(positions)
 
     def commit(self, time: int, hits: Sequence[Hit]) -> None:
-        """Lengthen the chains, last reference first, so that no hit follows one of its own millisecond."""
+        """Lengthen the chains by the hits of one millisecond."""
         mask = 0
         for hit in hits:
             mask |= hit.mask
+        self._lengthen(time, mask)
+
+    def _lengthen(self, time: int, mask: int) -> None:
+        """Last reference first, so that no hit follows one of its own millisecond."""
         starts, bits = self._starts, self._bits
         for index in range(len(bits) - 1, 0, -1):
             if mask & bits[index] and starts[index - 1] > starts[index]:
                 starts[index] = starts[index - 1]
         if mask & bits[0]:
             starts[0] = time
+
+    def follow(self, times: Sequence[int], hits: Sequence[Hit], timespan: int) -> list[int]:
+        """The same in one loop: most hits stand alone in their millisecond, and most are of the first reference."""
+        if not all(map(lt, times, islice(times, 1, None))):
+            return super().follow(times, hits, timespan)
+        starts, only_first = self._starts, self._bits[0]
+        found: list[int] = []
+        for time, mask in zip(times, map(_mask, hits), strict=True):
+            if mask == only_first:
+                starts[0] = time
+            else:
+                self._lengthen(time, mask)
+            if starts[-1] >= time - timespan:
+                found.append(time)
+        return found
 
     def latest(self) -> int:
         """The start of the newest whole chain."""
@@ -217,6 +254,19 @@ class Chains(Evaluator):
             clause in undisturbed and chain.latest() >= earliest
             for clause, chain in zip(self._clauses, self._chains, strict=True)
         )
+
+    def follow(self, times: Sequence[int], hits: Sequence[Hit]) -> list[int]:
+        """Hits of several milliseconds enter, in order; the times at which the condition holds."""
+        if len(self._chains) == 1 and self._present is None:
+            return self._chains[0].follow(times, hits, self._timespan)
+        found: list[int] = []
+        for time, together in groupby(zip(times, hits, strict=True), key=itemgetter(0)):
+            for _, hit in together:
+                self.add(time, hit)
+            self.commit(time)
+            if self.holds(time):
+                found.append(time)
+        return found
 
     def chains(self) -> list[Chain]:
         """Copies of the chains, to come back to."""
