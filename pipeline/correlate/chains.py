@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import groupby, islice
 from operator import attrgetter, itemgetter, lt
 from typing import Final
@@ -140,31 +141,41 @@ class PartialChain(Chain):
         ]
 
     def commit(self, time: int, hits: Sequence[Hit]) -> None:
-        """Lengthen the chains by the hits of one millisecond."""
-        fresh = [found for hit in hits for found in self._lengthened(time, hit)]
+        """Lengthen the chains by the hits of one millisecond; all see the chains as they were before it."""
+        if len(hits) == 1:
+            fresh = self._lengthened(time, hits[0])
+        else:
+            fresh = [found for hit in hits for found in self._lengthened(time, hit)]
         for index, length, spread, start in fresh:
             cell = self._cells[index][length]
-            if cell.get(spread, NEVER) < start:
+            if start > cell.get(spread, NEVER) and start > cell.get(None, NEVER):
                 cell[spread] = start
-            if len(cell) > PRUNE_ABOVE:
-                self._prune(cell, time)
+                if len(cell) > PRUNE_ABOVE:
+                    self._prune(cell, time)
 
     def _lengthened(self, time: int, hit: Hit) -> list[tuple[int, int, Spread | None, int]]:
         """Every chain that ends in this hit: its last reference, length, groups and start."""
-        groups = frozenset(self._groups.get(member, member) for member in hit.members)
+        groups = self._groups_of(hit)
         found: list[tuple[int, int, Spread | None, int]] = []
         for index, position in enumerate(self._positions):
             if not hit.mask >> position & 1:
                 continue
             for length in self._lengths[index]:
                 if length == 1:
-                    found.append((index, 1, self._widened(frozenset(), groups), time))
+                    found.append((index, 1, None if len(groups) >= self._least else groups, time))
                 for earlier in range(index) if length > 1 else ():
                     for spread, start in self._cells[earlier][length - 1].items():
                         found.append((index, length, spread and self._widened(spread, groups), start))
         return found
 
+    def _groups_of(self, hit: Hit) -> Spread:
+        if hit.also:
+            return frozenset(self._groups.get(member, member) for member in hit.members)
+        return _one_group(self._groups.get(hit.member, hit.member))
+
     def _widened(self, spread: Spread, groups: Spread) -> Spread | None:
+        if groups <= spread:
+            return spread
         wider = spread | groups
         return None if len(wider) >= self._least else wider
 
@@ -175,6 +186,10 @@ class PartialChain(Chain):
                 del cell[spread]
         kept: dict[int, list[Spread]] = {}
         narrow = [(spread, start) for spread, start in cell.items() if spread is not None]
+        if self._least == 2:  # each is one group, and of whatever group comes next, one of two is another
+            for spread, _ in sorted(narrow, key=itemgetter(1))[:-2]:
+                del cell[spread]
+            return
         for spread, _ in sorted(narrow, key=lambda item: (-item[1], sorted(item[0]))):
             later = kept.setdefault(len(spread), [])
             if _can_meet([other - spread for other in later], self._least - len(spread)):
@@ -184,13 +199,18 @@ class PartialChain(Chain):
 
     def latest(self) -> int:
         """The start of the newest chain that is long and wide enough."""
-        return max((row[self._length].get(None, NEVER) for row in self._cells), default=NEVER)
+        return max([row[self._length].get(None, NEVER) for row in self._cells], default=NEVER)
 
     def copy(self) -> PartialChain:
         """The chain as it stands."""
         copied = PartialChain(self._positions, self._length, self._least, self._timespan, self._groups)
         copied._cells = [[dict(cell) for cell in row] for row in self._cells]
         return copied
+
+
+@lru_cache(maxsize=4096)
+def _one_group(group: str) -> Spread:
+    return frozenset((group,))
 
 
 def _can_meet(sets: Sequence[Spread], size: int) -> bool:
