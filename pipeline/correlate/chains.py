@@ -11,6 +11,9 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import groupby, islice
+from operator import attrgetter, itemgetter, lt
 from typing import Final
 
 from pipeline.correlate.clock import NEVER
@@ -18,6 +21,8 @@ from pipeline.correlate.correlation import Clause, Comparison
 from pipeline.correlate.evaluator import Evaluator, count_test
 from pipeline.correlate.windows import Presence, positions_of
 from schemas.hit import Hit
+
+_mask: Final = attrgetter("mask")
 
 Spread = frozenset[str]
 """Distinct corporate groups of a chain, while there are fewer than wanted."""
@@ -33,6 +38,20 @@ class Chain(ABC):
     @abstractmethod
     def commit(self, time: int, hits: Sequence[Hit]) -> None:
         """All hits of one millisecond; they never follow each other within a chain."""
+
+    def follow(self, times: Sequence[int], hits: Sequence[Hit], timespan: int) -> list[int]:
+        """Hits of several milliseconds, in order, none of them divided; the times that end a chain in their window."""
+        found: list[int] = []
+        first, end = 0, len(times)
+        while first < end:
+            time, after = times[first], first + 1
+            while after < end and times[after] == time:
+                after += 1
+            self.commit(time, hits[first:after])
+            if self.latest() >= time - timespan:
+                found.append(time)
+            first = after
+        return found
 
     @abstractmethod
     def latest(self) -> int:
@@ -56,16 +75,35 @@ class FullChain(Chain):
         self._starts = list(starts) if starts is not None else [NEVER] * len(positions)
 
     def commit(self, time: int, hits: Sequence[Hit]) -> None:
-        """Lengthen the chains, last reference first, so that no hit follows one of its own millisecond."""
+        """Lengthen the chains by the hits of one millisecond."""
         mask = 0
         for hit in hits:
             mask |= hit.mask
+        self._lengthen(time, mask)
+
+    def _lengthen(self, time: int, mask: int) -> None:
+        """Last reference first, so that no hit follows one of its own millisecond."""
         starts, bits = self._starts, self._bits
         for index in range(len(bits) - 1, 0, -1):
             if mask & bits[index] and starts[index - 1] > starts[index]:
                 starts[index] = starts[index - 1]
         if mask & bits[0]:
             starts[0] = time
+
+    def follow(self, times: Sequence[int], hits: Sequence[Hit], timespan: int) -> list[int]:
+        """The same in one loop: most hits stand alone in their millisecond, and most are of the first reference."""
+        if not all(map(lt, times, islice(times, 1, None))):
+            return super().follow(times, hits, timespan)
+        starts, only_first = self._starts, self._bits[0]
+        found: list[int] = []
+        for time, mask in zip(times, map(_mask, hits), strict=True):
+            if mask == only_first:
+                starts[0] = time
+            else:
+                self._lengthen(time, mask)
+            if starts[-1] >= time - timespan:
+                found.append(time)
+        return found
 
     def latest(self) -> int:
         """The start of the newest whole chain."""
@@ -103,31 +141,41 @@ class PartialChain(Chain):
         ]
 
     def commit(self, time: int, hits: Sequence[Hit]) -> None:
-        """Lengthen the chains by the hits of one millisecond."""
-        fresh = [found for hit in hits for found in self._lengthened(time, hit)]
+        """Lengthen the chains by the hits of one millisecond; all see the chains as they were before it."""
+        if len(hits) == 1:
+            fresh = self._lengthened(time, hits[0])
+        else:
+            fresh = [found for hit in hits for found in self._lengthened(time, hit)]
         for index, length, spread, start in fresh:
             cell = self._cells[index][length]
-            if cell.get(spread, NEVER) < start:
+            if start > cell.get(spread, NEVER) and start > cell.get(None, NEVER):
                 cell[spread] = start
-            if len(cell) > PRUNE_ABOVE:
-                self._prune(cell, time)
+                if len(cell) > PRUNE_ABOVE:
+                    self._prune(cell, time)
 
     def _lengthened(self, time: int, hit: Hit) -> list[tuple[int, int, Spread | None, int]]:
         """Every chain that ends in this hit: its last reference, length, groups and start."""
-        groups = frozenset(self._groups.get(member, member) for member in hit.members)
+        groups = self._groups_of(hit)
         found: list[tuple[int, int, Spread | None, int]] = []
         for index, position in enumerate(self._positions):
             if not hit.mask >> position & 1:
                 continue
             for length in self._lengths[index]:
                 if length == 1:
-                    found.append((index, 1, self._widened(frozenset(), groups), time))
+                    found.append((index, 1, None if len(groups) >= self._least else groups, time))
                 for earlier in range(index) if length > 1 else ():
                     for spread, start in self._cells[earlier][length - 1].items():
                         found.append((index, length, spread and self._widened(spread, groups), start))
         return found
 
+    def _groups_of(self, hit: Hit) -> Spread:
+        if hit.also:
+            return frozenset(self._groups.get(member, member) for member in hit.members)
+        return _one_group(self._groups.get(hit.member, hit.member))
+
     def _widened(self, spread: Spread, groups: Spread) -> Spread | None:
+        if groups <= spread:
+            return spread
         wider = spread | groups
         return None if len(wider) >= self._least else wider
 
@@ -138,6 +186,10 @@ class PartialChain(Chain):
                 del cell[spread]
         kept: dict[int, list[Spread]] = {}
         narrow = [(spread, start) for spread, start in cell.items() if spread is not None]
+        if self._least == 2:  # each is one group, and of whatever group comes next, one of two is another
+            for spread, _ in sorted(narrow, key=itemgetter(1))[:-2]:
+                del cell[spread]
+            return
         for spread, _ in sorted(narrow, key=lambda item: (-item[1], sorted(item[0]))):
             later = kept.setdefault(len(spread), [])
             if _can_meet([other - spread for other in later], self._least - len(spread)):
@@ -147,13 +199,18 @@ class PartialChain(Chain):
 
     def latest(self) -> int:
         """The start of the newest chain that is long and wide enough."""
-        return max((row[self._length].get(None, NEVER) for row in self._cells), default=NEVER)
+        return max([row[self._length].get(None, NEVER) for row in self._cells], default=NEVER)
 
     def copy(self) -> PartialChain:
         """The chain as it stands."""
         copied = PartialChain(self._positions, self._length, self._least, self._timespan, self._groups)
         copied._cells = [[dict(cell) for cell in row] for row in self._cells]
         return copied
+
+
+@lru_cache(maxsize=4096)
+def _one_group(group: str) -> Spread:
+    return frozenset((group,))
 
 
 def _can_meet(sets: Sequence[Spread], size: int) -> bool:
@@ -217,6 +274,19 @@ class Chains(Evaluator):
             clause in undisturbed and chain.latest() >= earliest
             for clause, chain in zip(self._clauses, self._chains, strict=True)
         )
+
+    def follow(self, times: Sequence[int], hits: Sequence[Hit]) -> list[int]:
+        """Hits of several milliseconds enter, in order; the times at which the condition holds."""
+        if len(self._chains) == 1 and self._present is None:
+            return self._chains[0].follow(times, hits, self._timespan)
+        found: list[int] = []
+        for time, together in groupby(zip(times, hits, strict=True), key=itemgetter(0)):
+            for _, hit in together:
+                self.add(time, hit)
+            self.commit(time)
+            if self.holds(time):
+                found.append(time)
+        return found
 
     def chains(self) -> list[Chain]:
         """Copies of the chains, to come back to."""

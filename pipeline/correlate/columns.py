@@ -18,6 +18,7 @@ _time: Final = attrgetter("time")
 _mask: Final = attrgetter("mask")
 _member: Final = attrgetter("member")
 _also: Final = attrgetter("also")
+_value: Final = attrgetter("value")
 
 
 class Fresh(NamedTuple):
@@ -134,7 +135,8 @@ class Columns:
     def drop_first(self, count: int) -> None:
         """Forget the oldest hits."""
         if self.numeric:
-            self.positive -= sum(hit.value for hit in self.hits[:count] if isinstance(hit.value, int) and hit.value > 0)
+            values = map(_value, self.hits[:count])
+            self.positive -= sum([value for value in values if isinstance(value, int) and value > 0])
         del self.times[:count]
         del self.hits[:count]
 

@@ -19,7 +19,7 @@ from pipeline.correlate.evaluator import Evaluator
 from pipeline.correlate.semantics import build_evaluator
 
 SNAPSHOT_EVERY: Final = 64
-"""Times between two copies of the chains, to which a late hit goes back."""
+"""Hits between two copies of the chains, to which a late hit goes back."""
 
 
 class EagerSweep(ABC):
@@ -188,19 +188,16 @@ class ChainSweep(EagerSweep):
     def _read(self, columns: Columns, first_wanted: int) -> list[int]:
         assert self._window is not None
         window, times, hits = self._window, columns.times, columns.hits
-        after = bisect_right(times, self._end)
+        after, end = bisect_right(times, self._end), len(times)
         found: list[int] = []
-        while after < len(times):
-            time = times[after]
-            while after < len(times) and times[after] == time:
-                window.add(time, hits[after])
-                after += 1
-            window.commit(time)
-            self._end = time
-            self._since_snapshot += 1
+        while after < end:
+            # Up to where the next copy is due, and to the end of that millisecond.
+            last = times[min(after + SNAPSHOT_EVERY - self._since_snapshot, end) - 1]
+            following = bisect_right(times, last, after)
+            found += window.follow(times[after:following], hits[after:following])
+            self._since_snapshot += following - after
+            after, self._end = following, last
             if self._since_snapshot >= SNAPSHOT_EVERY:
                 self._since_snapshot = 0
-                self._snapshots.append((time, window.chains()))
-            if time >= first_wanted and window.holds(time):
-                found.append(time)
-        return found
+                self._snapshots.append((last, window.chains()))
+        return found[bisect_left(found, first_wanted) :]

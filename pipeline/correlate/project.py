@@ -79,20 +79,20 @@ class Projector:
             return []
         identity = hit_id(event)
         groups: _Groups = {}
-        return [hit for projection, positions in wanted for hit in projection.hits(event, positions, identity, groups)]
+        return [hit for projection, mask in wanted for hit in projection.hits(event, mask, identity, groups)]
 
     def _remember_wanted(self, matched: frozenset[str]) -> list[_Wanted]:
         if len(self._wanted) >= REMEMBERED:
             self._wanted.clear()
         users = sorted({number for detection in matched for number in self._users.get(detection, ())})
         wanted = self._wanted[matched] = [
-            (projection, projection.positions(matched)) for projection in map(self._projections.__getitem__, users)
+            (projection, projection.mask(matched)) for projection in map(self._projections.__getitem__, users)
         ]
         return wanted
 
 
-_Wanted = tuple["_Projection", tuple[int, ...]]
-"""A correlation, and which of its references an event matched."""
+_Wanted = tuple["_Projection", int]
+"""A correlation, and a bit for each of its references that an event matched."""
 _Groups = dict[tuple[str, ...], tuple[str, ...] | None]
 """Fields of an event -> the group that they make, if each holds one text; most correlations share it with others."""
 
@@ -108,14 +108,12 @@ class _Projection:
         stood_for = {field for reference in correlation.references for field in reference.fields.values()}
         self.fields = used | stood_for | ({correlation.weight} if correlation.weight else set())
 
-    def positions(self, matched: Collection[str]) -> tuple[int, ...]:
-        """Of the references that are among the matched detections."""
+    def mask(self, matched: Collection[str]) -> int:
+        """A bit for each of the references that are among the matched detections."""
         references = enumerate(self._correlation.references)
-        return tuple(position for position, reference in references if reference.id in matched)
+        return sum(1 << position for position, reference in references if reference.id in matched)
 
-    def hits(
-        self, event: Event, positions: Sequence[int], identity: int, groups: _Groups
-    ) -> list[tuple[int, GroupHit]]:
+    def hits(self, event: Event, mask: int, identity: int, groups: _Groups) -> list[tuple[int, GroupHit]]:
         """The event's hits; one event that matches several references counts once in each group."""
         correlation = self._correlation
         allowed = correlation.settle_after
@@ -126,13 +124,9 @@ class _Projection:
         if weight is None:
             return []
         if self._aliased:
-            masks: dict[tuple[tuple[str, ...], int | None], int] = {}
-            for position in positions:
-                for group, value in self._places(event, correlation.references[position].fields, groups):
-                    masks[group, value] = masks.get((group, value), 0) | 1 << position
+            places = self._aliased_places(event, mask, groups)
         else:
-            mask = sum(1 << position for position in positions)
-            masks = dict.fromkeys(self._places(event, {}, groups), mask)
+            places = [(group, value, mask) for group, value in self._places(event, {}, groups)]
         origin = event.origin
         return [
             (
@@ -143,7 +137,7 @@ class _Projection:
                     Hit(
                         event.time,
                         identity,
-                        mask,
+                        found,
                         event.member,
                         value,
                         weight,
@@ -155,8 +149,19 @@ class _Projection:
                     ),
                 ),
             )
-            for (group, value), mask in masks.items()
+            for group, value, found in places
         ]
+
+    def _aliased_places(
+        self, event: Event, mask: int, groups: _Groups
+    ) -> list[tuple[tuple[str, ...], int | None, int]]:
+        """Every (group, value), with the references that find the event there: each looks at fields of its own."""
+        masks: dict[tuple[tuple[str, ...], int | None], int] = {}
+        for position, reference in enumerate(self._correlation.references):
+            if mask >> position & 1:
+                for place in self._places(event, reference.fields, groups):
+                    masks[place] = masks.get(place, 0) | 1 << position
+        return [(group, value, found) for (group, value), found in masks.items()]
 
     def _places(
         self, event: Event, aliases: dict[str, str], groups: _Groups

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -27,6 +29,10 @@ from schemas.hit import Hit
 THIN_ABOVE: Final = 4096
 """Hits that a group may hold before it is thinned for the first time."""
 LEAST_SAMPLE: Final = 16
+
+
+_key: Final = attrgetter("mask", "member")
+_hid: Final = attrgetter("hid")
 
 
 class Thinning:
@@ -72,6 +78,9 @@ class Thinning:
                 # So much is asked for that no group can hold it: what is kept stands for its neighbours.
                 wanted = _sample(hits, quota) | {0, len(hits) - 1}
                 kept += _standing_for(hits, sorted(wanted))
+            elif len(wanted) == len(hits):
+                kept += hits
+                continue
             else:
                 kept += [hits[index] for index in sorted(wanted)]
             dropped = [hit for index, hit in enumerate(hits) if index not in wanted]
@@ -143,9 +152,9 @@ def _standing_for(hits: Sequence[Hit], kept: Sequence[int]) -> Iterator[Hit]:
 
 def _sample(hits: Sequence[Hit], quota: int) -> set[int]:
     """Positions of a sample that does not depend on the order of arrival, with the ends of each member and mask."""
-    ends: dict[tuple[int, str], tuple[int, int]] = {}
-    for index, hit in enumerate(hits):
-        first, _ = ends.get((hit.mask, hit.member), (index, index))
-        ends[hit.mask, hit.member] = first, index
-    lowest = sorted(range(len(hits)), key=lambda index: hits[index].hid)[:quota]
-    return {*lowest, *(index for pair in ends.values() for index in pair)}
+    keys = list(map(_key, hits))
+    # Of equal keys the later one wins.
+    last = dict(zip(keys, count(), strict=False))
+    first = dict(zip(reversed(keys), range(len(hits) - 1, -1, -1), strict=True))
+    lowest = sorted(range(len(hits)), key=list(map(_hid, hits)).__getitem__)[:quota]
+    return {*lowest, *first.values(), *last.values()}
