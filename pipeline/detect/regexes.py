@@ -24,7 +24,7 @@ MAX_PROGRAM_BYTES: Final = 1 << 20
 """What one compiled pattern may take; `(a{1000}){1000}` is refused instead of built."""
 MAX_SET_BYTES: Final = 1 << 26
 """What the expressions of one field may take together while they search."""
-MAX_PASS: Final = 1_024
+MAX_PASS: Final = 8_192
 """Characters that are searched for all expressions of a field in one pass."""
 CREDIT: Final = 50e-6
 """Seconds of such passes that every text adds to what they may take."""
