@@ -4,8 +4,8 @@ Equal texts and numbers are dictionary look-ups. All `contains`, `startswith` an
 Aho-Corasick automaton: the value is searched between two marks, so that a beginning or an end is a literal like any
 other. Patterns with wildcards hang on their longest literal. What is left is tested one by one, by the plain evaluator.
 
-What the pass finds is the value's *trace*. Texts that are new again and again leave the same few traces, and which atoms
-are true of a trace is worked out once: a path that ends in a number never seen takes 1.5 us, not 4.
+What the pass finds is the value's *trace*. Texts that are new again and again leave the same few traces, and which
+atoms are true of a trace is worked out once: a path that ends in a number never seen takes 1.5 us, not 4.
 """
 
 from __future__ import annotations
