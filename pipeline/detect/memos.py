@@ -100,12 +100,14 @@ class Memo(dict[Value | Truth, int]):
             size = len(value)
             if size > MAX_VALUE:
                 return self._of_long(value)
-        elif isinstance(value, tuple) or not is_key(value):
-            return self._of_trace(self._scan.trace(value))
-        else:
-            size = 0
-        number = self[value] = self._of_trace(self._scan.trace(value.value if isinstance(value, Truth) else value))
-        self._memory.spend(2 * size + ENTRY_BYTES)
+            number = self._of_trace(self._scan.trace(value))
+            self._memory.spend(2 * size + ENTRY_BYTES)
+            self[value] = number
+            return number
+        number = self._of_trace(self._scan.trace(value.value if isinstance(value, Truth) else value))
+        if not isinstance(value, tuple) and is_key(value):
+            self._memory.spend(ENTRY_BYTES)
+            self[value] = number
         return number
 
     def _of_long(self, text: str) -> int:
