@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 import orjson
 import psutil
 from kafka.admin import OffsetSpec
+from kafka.errors import CoordinatorLoadInProgressError
 
 from connectors.documents import ElasticsearchDocuments
 from connectors.elasticsearch import open_client
@@ -23,7 +26,7 @@ from deploy.local.processes import find_processes
 from deploy.local.settings import StackSettings
 from deploy.local.stack import up
 from schemas.alert import Alert, alert_from_json
-from schemas.index_template import INDEX_PATTERN
+from schemas.index_template import INDEX_PATTERN, index_of
 from schemas.times import now_ms, to_rfc3339
 from schemas.workflow import WorkflowDocument
 
@@ -84,19 +87,21 @@ def evidence(number: int, member: str, at: str) -> dict[str, Any]:
     return {"member": member, "event_id": f"e{number}", "time": at, "rule": ["Log-in failed"]} | place
 
 
-def send(settings: StackSettings, load: Load) -> None:
-    """All of them into the topic."""
+def send(settings: StackSettings, load: Load, count: int) -> None:
+    """So many of them into the topic."""
     producer = open_producer(kafka_connection(settings, "pipeline"))
-    for identity, source in load:
+    for identity, source in islice(load, count):
         producer.send("alerts", key=identity.encode(), value=source)
     producer.flush()
     producer.close()
 
 
-def index(settings: StackSettings) -> tuple[float, float]:
-    """Let the indexer store what the topic holds; gives alerts per second, and the processor seconds it took itself.
+def index(settings: StackSettings) -> tuple[float, float, float]:
+    """Let the indexer store what the topic holds.
 
-    Counted from the first commit on, so that its start is not part of the figure.
+    Returns:
+        Alerts per second, counted from the first commit on, so that its start is not part of the figure; and the
+        processor seconds that it took itself, its start included, and Elasticsearch.
     """
     admin = open_admin(kafka_connection(settings, ADMIN))
     partitions = topic_partitions(admin, "alerts")
@@ -104,15 +109,40 @@ def index(settings: StackSettings) -> tuple[float, float]:
     whole = lag = sum(end.offset for end in ends.values())
     up(settings, lambda *_: None, only=frozenset({"indexer"}))
     process = psutil.Process(find_processes(settings, "indexer")[0].pid)
+    servers = [psutil.Process(one.pid) for one in find_processes(settings, "elasticsearch")]
+    before = sum(sum(one.cpu_times()[:2]) for one in servers)
     begun, first = 0.0, 0
     while lag:
         time.sleep(0.2)
-        lag = group_lag(admin, "indexer", partitions)
+        with suppress(CoordinatorLoadInProgressError):  # the group is being made
+            lag = group_lag(admin, "indexer", partitions)
         if not begun and lag < whole:
             begun, first = time.monotonic(), lag
     admin.close()
     used = process.cpu_times()
-    return first / (time.monotonic() - begun), used.user + used.system
+    after = sum(sum(one.cpu_times()[:2]) for one in servers)
+    return first / (time.monotonic() - begun), used.user + used.system, after - before
+
+
+def fill(settings: StackSettings, load: Load, count: int) -> None:
+    """The others straight into the index, in whatever way is quickest."""
+    connection = elasticsearch_connection(settings, "rebuilder")
+    client = open_client(connection, request_timeout=120)
+    operations: list[bytes] = []
+    for number, (identity, source) in enumerate(islice(load, count, None)):
+        target = {
+            "_index": index_of(identity),
+            "_id": identity,
+            "version": number + count,
+            "version_type": "external_gte",
+        }
+        operations += [orjson.dumps({"index": target}), source]
+        if len(operations) == 6000:
+            client.bulk(operations=operations)
+            operations = []
+    if operations:
+        client.bulk(operations=operations)
+    client.close()
 
 
 def close_some(settings: StackSettings, load: Load, part: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
-import httpx
+import httpx2
 from pydantic import ValidationError
 
 from connectors.alert_index import read_alert
@@ -73,7 +73,7 @@ class AlertApi:
     def __init__(self, connection: DashboardConnection, *, timeout: float = 15.0) -> None:
         self._where = f"dashboard {connection.url}"
         headers = {"authorization": f"Bearer {read_secret(connection.token_file)}"}
-        self._client = httpx.Client(
+        self._client = httpx2.Client(
             base_url=connection.url, headers=headers, verify=_trust(connection), timeout=timeout, trust_env=False
         )
 
@@ -135,10 +135,10 @@ class AlertApi:
 
     def _ask(
         self, method: str, path: str, *, known: str = "", refused: Sequence[int] = (), **more: Any
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         try:
             answer = self._client.request(method, path, **more)
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise ConnectionError_(
                 self._where,
                 f"no answer ({type(error).__name__}: {printable(str(error))[:200]})",
@@ -152,7 +152,7 @@ class AlertApi:
         hint = _HINTS.get(status, "compare the address with that of the dashboard")
         raise ConnectionError_(self._where, f"answers {status} ({_reason(answer)})", hint=hint)
 
-    def _json(self, answer: httpx.Response) -> dict[str, Any]:
+    def _json(self, answer: httpx2.Response) -> dict[str, Any]:
         body = self._read(answer.json)
         return self._read(lambda: dict(body))
 
@@ -193,7 +193,7 @@ def _no_such(alert_id: str) -> ConfigError:
     return ConfigError("ID", "no such alert", got=alert_id, hint="jsoc alerts list")
 
 
-def _reason(answer: httpx.Response) -> str:
+def _reason(answer: httpx2.Response) -> str:
     try:
         body = answer.json()
     except ValueError:

@@ -5,74 +5,34 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from elasticsearch import ApiError, Elasticsearch, NotFoundError, TransportError
 from pydantic import ValidationError
 
+from connectors.alert_query import (
+    LEVELS,
+    MAX_FOUND,
+    AlertQuery,
+    ages_request,
+    counts_request,
+    search_request,
+)
 from connectors.elasticsearch import explained, open_client, translated
 from connectors.settings import ElasticsearchConnection
-from schemas.alert import Alert, Level, State
+from schemas.alert import Alert
 from schemas.errors import EventError
 from schemas.index_template import INDEX_PATTERN, index_of
 
-LEVELS: Final[tuple[Level, ...]] = ("critical", "high", "medium", "low", "informational")
-"""Most urgent first."""
-MAX_FOUND: Final = 1000
-_SPARE: Final = 100
-"""How many more a brief question reads, so that those to be left out need not be sent to the index by their ids."""
+_SPARE: Final = 50
+"""How many more a brief question reads than it needs, for some are to be left out."""
+_WINDOWS: Final = (1000, 10_000)
+"""How many it reads on, without their documents, before it tells the index which ids are meant."""
+_FEW_IDS: Final = 1000
+_COUNTING_SECONDS: Final = 30.0
+"""Counting looks at every alert; nobody has to wait for it."""
 _NEW_INDEX_PAUSES: Final = (0.1, 0.3, 0.6)
 """Seconds; a shard that was just created answers within these, on any machine that is not overloaded."""
-
-_FACETS: Final = {
-    "rules": "rule.uuid",
-    "tactics": "threat.tactic.name",
-    "techniques": "threat.technique.id",
-    "members": "organization.id",
-}
-_SORTS: Final[dict[str, list[Any]]] = {
-    "newest": [{"@timestamp": "desc"}, {"event.id": "asc"}],
-    "level": ["_score", {"@timestamp": "desc"}, {"event.id": "asc"}],
-    "made": [{"event.created": "asc"}, {"event.id": "asc"}],
-}
-
-Order = Literal["newest", "level", "made"]
-"""`made`: by the time the revision was made, oldest first."""
-
-
-@dataclass(frozen=True, slots=True)
-class AlertQuery:
-    """Which alerts, in which order. Empty means: does not matter."""
-
-    states: tuple[State, ...] = ()
-    levels: tuple[Level, ...] = ()
-    text: str = ""
-    """Words of the sentence or the rule's name; the beginning of a key, a member's id or an alert's id."""
-    members: tuple[str, ...] = ()
-    """Members whose alerts also answer to `text` (a name's ids, looked up by the caller)."""
-    hit: tuple[str, ...] = ()
-    """Members, any of which was hit."""
-    rules: tuple[str, ...] = ()
-    """Uuids."""
-    tactics: tuple[str, ...] = ()
-    since: str = ""
-    """RFC 3339; the alert's last hit is not earlier."""
-    made_since: str = ""
-    """RFC 3339; the revision was not made earlier."""
-    key: tuple[str, str] | None = None
-    """A group-by field and its value."""
-    drill: bool | None = None
-    """Only drills, or none of them."""
-    only: tuple[str, ...] | None = None
-    """Ids; no others."""
-    without: tuple[str, ...] = ()
-    """Ids to leave out, at most 65,536."""
-    without_of: tuple[str, ...] = ()
-    """What `without` stands for: counts are shared by it, since the ids change with every click."""
-    brief: bool = False
-    """For the rows of a screen: counted only as far as they are read (`Found.more`), which spares the index most."""
-    order: Order = "newest"
-    limit: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +61,8 @@ class Counts:
     by_tactic: dict[str, int] = field(default_factory=dict)
     by_technique: dict[str, int] = field(default_factory=dict)
     by_member: dict[str, int] = field(default_factory=dict)
+    known: bool = True
+    """False: nothing was counted yet."""
 
 
 def read_alert(document: bytes | dict[str, Any], where: str) -> Alert:
@@ -124,6 +86,7 @@ class AlertIndex:
     def __init__(self, connection: ElasticsearchConnection, *, request_timeout: float = 5.0) -> None:
         self._connection = connection
         self._client: Elasticsearch = open_client(connection, request_timeout=request_timeout)
+        self._counting = self._client.options(request_timeout=max(request_timeout, _COUNTING_SECONDS))
 
     def find(self, query: AlertQuery) -> Found:
         """Alerts that fit the query, at most `query.limit`.
@@ -152,15 +115,35 @@ class AlertIndex:
         return Found(alerts, len(alerts) + unreadable, unreadable, more=len(hits) > limit)
 
     def _brief_hits(self, query: AlertQuery, limit: int) -> list[dict[str, Any]]:
-        """Reads some more and leaves out here; only if too few remain, the index is told what to leave out."""
-        without = frozenset(query.without)
-        for asked in (replace(query, without=(), limit=limit + _SPARE), replace(query, limit=limit)):
-            request = search_request(asked)
-            hits = self._search(**request, track_total_hits=False)["hits"]["hits"]
-            kept = [hit for hit in hits if hit["_id"] not in without]
-            if len(kept) >= limit or len(hits) < request["size"]:
-                break
-        return kept[:limit]
+        """Reads in order, more at a time, and leaves out here: there may be 100,000 ids.
+
+        The index is told ids where they are few, or where few of many alerts fit.
+        """
+        kept: list[dict[str, Any]] = []
+        place: dict[str, Any] = {}
+        loose = replace(query, only=None, without=frozenset())
+        are_few = query.only is not None and len(query.only) <= _FEW_IDS
+        for size in () if are_few else (limit + _SPARE, *_WINDOWS):
+            request = search_request(loose) | place | {"size": size}
+            hits = self._search(**request, source=not place, track_total_hits=False)["hits"]["hits"]
+            kept += [hit for hit in hits if query.admits(hit["_id"])]
+            if len(kept) >= limit or len(hits) < size:
+                return self._with_source(kept[:limit])
+            place = {"search_after": hits[-1]["sort"]}
+        request = search_request(replace(query, limit=limit))
+        found: list[dict[str, Any]] = self._search(**request, track_total_hits=False)["hits"]["hits"]
+        return found
+
+    def _with_source(self, hits: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """All of them with their documents; one that is gone meanwhile is left out."""
+        bare = [{"_index": hit["_index"], "_id": hit["_id"]} for hit in hits if "_source" not in hit]
+        if not bare:
+            return hits
+        with translated(self._connection):
+            found = {doc["_id"]: doc for doc in self._client.mget(docs=bare).body["docs"] if doc.get("found")}
+        return [
+            hit if "_source" in hit else found[hit["_id"]] for hit in hits if "_source" in hit or hit["_id"] in found
+        ]
 
     def counts(self, query: AlertQuery) -> Counts:
         """How many alerts fit the query, whatever its limit, and how those divide.
@@ -168,7 +151,7 @@ class AlertIndex:
         Raises:
             ConnectionError_: Elasticsearch is away or refuses.
         """
-        found = self._search(**counts_request(query)).get("aggregations", {})
+        found = self._search(self._counting, **counts_request(query)).get("aggregations", {})
         by = {name: _buckets(one.get("by")) for name, one in found.items()}
         return Counts(
             found.get("rules", {}).get("doc_count", 0),
@@ -193,7 +176,7 @@ class AlertIndex:
         Raises:
             ConnectionError_: Elasticsearch is away or refuses.
         """
-        answer = self._search(**ages_request(query, edges))
+        answer = self._search(self._counting, **ages_request(query, edges))
         levels = answer.get("aggregations", {}).get("by", {}).get("buckets", [])
         return {level["key"]: [one["doc_count"] for one in level["ages"]["buckets"].values()] for level in levels}
 
@@ -205,7 +188,7 @@ class AlertIndex:
         """
         by_level = {"by": {"terms": {"field": "jointsoc.alert.level"}}}
         by_state = {"by": {"terms": {"field": "jointsoc.alert.state"}, "aggs": by_level}}
-        answer = self._search(size=0, aggs=by_state)
+        answer = self._search(self._counting, size=0, aggs=by_state)
         return {
             (state["key"], level["key"]): level["doc_count"]
             for state in answer.get("aggregations", {}).get("by", {}).get("buckets", [])
@@ -235,114 +218,18 @@ class AlertIndex:
         """Give the connections back."""
         self._client.close()
 
-    def _search(self, **request: Any) -> dict[str, Any]:
+    def _search(self, client: Elasticsearch | None = None, **request: Any) -> dict[str, Any]:
         """One search; tried again for a moment while the index of a new month is being made (503)."""
         for pause in (*_NEW_INDEX_PAUSES, None):
             with translated(self._connection):
                 try:
-                    answer: dict[str, Any] = self._client.search(index=INDEX_PATTERN, **request).body
+                    answer: dict[str, Any] = (client or self._client).search(index=INDEX_PATTERN, **request).body
                     return answer
                 except ApiError as error:
                     if error.meta.status != 503 or pause is None:
                         raise
             time.sleep(pause)
         raise AssertionError("unreachable: the last try returns or raises")
-
-
-def search_request(query: AlertQuery) -> dict[str, Any]:
-    """The search body for a query's alerts."""
-    clauses = _clauses(query)
-    clauses["filter"] += _terms("jointsoc.alert.level", query.levels) + _terms("jointsoc.alert.state", query.states)
-    clauses["should"] = _level_weights() if query.order == "level" else []
-    return {
-        "query": {"bool": clauses},
-        "sort": _SORTS[query.order],
-        "size": min(query.limit, MAX_FOUND + 1 + _SPARE if query.brief else MAX_FOUND),
-        "ignore_unavailable": True,
-    }
-
-
-def counts_request(query: AlertQuery) -> dict[str, Any]:
-    """The search body for a query's counts.
-
-    Levels and states are filtered facet by facet, so that each counts what the others leave.
-    """
-    levels = _terms("jointsoc.alert.level", query.levels)
-    states = _terms("jointsoc.alert.state", query.states)
-    return {
-        "query": {"bool": _clauses(query)},
-        "size": 0,
-        "track_total_hits": False,
-        "ignore_unavailable": True,
-        "aggs": {
-            "levels": _count("jointsoc.alert.level", states),
-            "states": _count("jointsoc.alert.state", levels),
-            **{name: _count(path, states + levels) for name, path in _FACETS.items()},
-        },
-    }
-
-
-def ages_request(query: AlertQuery, edges: Sequence[str]) -> dict[str, Any]:
-    """The search body for the ages of a query's alerts, level by level."""
-    clauses = search_request(query)["query"]["bool"]
-    later: list[str | None] = [None, *edges]
-    spans = {
-        f"{number:03}": {"range": {"event.end": {"gte": start, "lt": end}}}
-        for number, (start, end) in enumerate(zip([*edges, None], later, strict=True))
-    }
-    return {
-        "query": {"bool": clauses | {"should": []}},
-        "size": 0,
-        "track_total_hits": False,
-        "ignore_unavailable": True,
-        "aggs": {
-            "by": {
-                "terms": {"field": "jointsoc.alert.level"},
-                "aggs": {"ages": {"filters": {"filters": spans}}},
-            }
-        },
-    }
-
-
-def _clauses(query: AlertQuery) -> dict[str, list[dict[str, Any]]]:
-    """All that narrows, but levels and states."""
-    base: list[dict[str, Any]] = []
-    if query.text.strip():
-        base.append(_text_clause(query.text.strip()[:200], query.members))
-    base += [{"range": {"event.end": {"gte": query.since}}}] if query.since else []
-    base += [{"range": {"event.created": {"gte": query.made_since}}}] if query.made_since else []
-    base += [{"term": {f"jointsoc.group_by.{query.key[0]}": query.key[1]}}] if query.key else []
-    base += _terms("organization.id", query.hit) + _terms("rule.uuid", query.rules)
-    base += _terms("threat.tactic.name", query.tactics)
-    base += [{"term": {"jointsoc.drill": query.drill}}] if query.drill is not None else []
-    base += [{"terms": {"event.id": list(query.only)}}] if query.only is not None else []
-    return {"filter": base, "must_not": _terms("event.id", query.without)}
-
-
-def _text_clause(text: str, members: tuple[str, ...]) -> dict[str, Any]:
-    words = {"query": text, "type": "bool_prefix", "operator": "and", "fields": ["message", "rule.name.text"]}
-    beginnings = ("jointsoc.group_by", "organization.id", "event.id", "threat.technique.id")
-    spellings = {text, text.casefold(), text.upper()}
-    should: list[dict[str, Any]] = [{"multi_match": words}]
-    should += [{"prefix": {name: spelling}} for name in beginnings for spelling in sorted(spellings)]
-    should += _terms("organization.id", members)
-    return {"bool": {"should": should, "minimum_should_match": 1}}
-
-
-def _level_weights() -> list[dict[str, Any]]:
-    """Scores that put the levels in order: the minimal server has no scripts to sort by."""
-    return [
-        {"constant_score": {"filter": {"term": {"jointsoc.alert.level": level}}, "boost": float(weight)}}
-        for weight, level in enumerate(reversed(LEVELS), start=1)
-    ]
-
-
-def _terms(name: str, values: tuple[str, ...]) -> list[dict[str, Any]]:
-    return [{"terms": {name: list(values)}}] if values else []
-
-
-def _count(name: str, filters: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"filter": {"bool": {"filter": filters}}, "aggs": {"by": {"terms": {"field": name, "size": 200}}}}
 
 
 def _buckets(aggregation: dict[str, Any] | None) -> dict[str, int]:

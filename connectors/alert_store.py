@@ -11,15 +11,16 @@ import structlog
 from elasticsearch import ApiError, Elasticsearch, TransportError
 
 from connectors.elasticsearch import explained, reason_of
+from connectors.index_lifecycle import install_lifecycle
 from connectors.patience import Patience
 from connectors.settings import ElasticsearchConnection
 from schemas.errors import printable
 from schemas.event import Origin
-from schemas.index_template import MEMBER_TEMPLATE_NAME, TEMPLATE_NAME, index_template, member_index_template
+from schemas.index_template import TEMPLATES
 
 log = structlog.get_logger()
 
-MAX_BULK_DOCUMENTS: Final = 500
+MAX_BULK_DOCUMENTS: Final = 2000
 MAX_BULK_BYTES: Final = 4 * 1024 * 1024
 REFUSED_WAIT_SECONDS: Final = 10.0
 """Between tries when Elasticsearch refuses this user: only a person can mend that."""
@@ -60,10 +61,18 @@ class AlertStore:
         client: tries each request once.
         connection: for errors that name the address and the user.
         patience: decides how long to wait, and raises `Stopped`.
+        keep_days: how long alerts are kept, where the server can see to it; None: for ever.
     """
 
-    def __init__(self, client: Elasticsearch, connection: ElasticsearchConnection, patience: Patience) -> None:
+    def __init__(
+        self,
+        client: Elasticsearch,
+        connection: ElasticsearchConnection,
+        patience: Patience,
+        keep_days: int | None = None,
+    ) -> None:
         self._client, self._connection, self._patience = client, connection, patience
+        self._keep_days = keep_days
         self._template_installed = False
         self._chunk = MAX_BULK_DOCUMENTS
 
@@ -102,7 +111,7 @@ class AlertStore:
     def _send(self, chunk: list[Document]) -> list[tuple[Document, Outcome, str]]:
         """One bulk request; waits before it returns if anything must be tried again."""
         try:
-            self._install_template()
+            self._install_templates()
             answer = self._client.bulk(operations=list(_operations(chunk))).body
         except TransportError as error:
             self._template_installed = False  # the server that comes back may be a new one
@@ -129,10 +138,13 @@ class AlertStore:
         self._wait(error, outcome)
         return []
 
-    def _install_template(self) -> None:
+    def _install_templates(self) -> None:
         if not self._template_installed:
-            self._client.indices.put_index_template(name=TEMPLATE_NAME, body=index_template())
-            self._client.indices.put_index_template(name=MEMBER_TEMPLATE_NAME, body=member_index_template())
+            lifecycle = install_lifecycle(self._client, self._keep_days)
+            for name, make in TEMPLATES.items():
+                template = make()
+                template["template"]["settings"] |= lifecycle
+                self._client.indices.put_index_template(name=name, body=template)
             self._template_installed = True
 
     def _wait(self, error: ApiError | TransportError, outcome: Outcome) -> None:

@@ -18,7 +18,7 @@ from schemas.errors import ConnectionError_, printable
 logging.getLogger("elastic_transport").setLevel(logging.ERROR)
 
 _HINTS: Final = {
-    401: "check the user name and the password file",
+    401: "check the user name and the password file, or the API key and whether it has expired",
     403: "give this user the privilege it lacks (roles.yml)",
     429: "the server is busy; try again, or give it more memory",
 }
@@ -30,18 +30,20 @@ def open_client(connection: ElasticsearchConnection, *, request_timeout: float =
     The transport's own retries would multiply with the caller's (research: 12 requests for one bulk).
 
     Args:
-        connection: address, user and CA; without `ca_file` the machine's own authorities count.
+        connection: address, user or API key, and CA; without `ca_file` the machine's own authorities count.
         request_timeout: seconds for one request.
 
     Raises:
-        ConfigError: the password file cannot be read.
+        ConfigError: the file with the secret cannot be read.
     """
-    options: dict[str, Any] = {}
+    secret = read_secret(connection.secret_file)
+    options: dict[str, Any] = (
+        {"basic_auth": (connection.username, secret)} if connection.username else {"api_key": secret}
+    )
     if connection.ca_file is not None and connection.url.startswith("https"):
         options["ca_certs"] = str(connection.ca_file)
     return Elasticsearch(
         connection.url,
-        basic_auth=(connection.username, read_secret(connection.password_file)),
         request_timeout=request_timeout,
         max_retries=0,
         retry_on_timeout=False,
@@ -68,12 +70,14 @@ def wait_until_ready(client: Elasticsearch, seconds: float, stop: threading.Even
     return True
 
 
-ABILITIES: Final = {"data streams": "/_data_stream/jointsoc-probe", "ILM": "/_ilm/status"}
+_ADDRESSES: Final = {"data streams": "/_data_stream/jointsoc-probe", "ILM": "/_ilm/status"}
 """What only full distributions have -> an address that exists there."""
+_KEYS_NEED: Final = "analysis-common"
+"""The module with the analysis that `.security`, the index of API keys, is made with."""
 
 
 def abilities(client: Elasticsearch) -> dict[str, bool]:
-    """Which of `ABILITIES` the server has.
+    """Which of data streams, ILM and API keys the server has.
 
     An address that is not there gets 400 or 405; one that is, 403 or 404 at worst. API keys cannot be told this way:
     the minimal distribution knows their address and fails only when one is made.
@@ -82,7 +86,10 @@ def abilities(client: Elasticsearch) -> dict[str, bool]:
         ApiError: any other answer.
         TransportError: the server is away.
     """
-    return {name: _is_served(client, path) for name, path in ABILITIES.items()}
+    found = {name: _is_served(client, path) for name, path in _ADDRESSES.items()}
+    nodes = client.nodes.info(metric="plugins", filter_path="nodes.*.modules.name").body.get("nodes", {})
+    modules = [{module["name"] for module in node.get("modules", [])} for node in nodes.values()]
+    return found | {"API keys": bool(modules) and all(_KEYS_NEED in names for names in modules)}
 
 
 def _is_served(client: Elasticsearch, path: str) -> bool:
@@ -114,7 +121,7 @@ def explained(error: ApiError | TransportError, connection: ElasticsearchConnect
     where = f"elasticsearch {connection.url}"
     if isinstance(error, ApiError):
         status = error.meta.status
-        what = f"refused {connection.username}" if status in (401, 403) else "cannot answer now"
+        what = f"refused {connection.who}" if status in (401, 403) else "cannot answer now"
         return ConnectionError_(
             where,
             f"{what} ({status} {reason_of(error)})",

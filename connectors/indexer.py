@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from typing import Final, Protocol, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
 import structlog
 from kafka import KafkaConsumer, KafkaProducer
@@ -23,11 +23,13 @@ from schemas.dead_letter import dead_letter_of
 from schemas.errors import ConnectionError_, EventError
 from schemas.event import Origin, Rejected
 from schemas.finding import finding_id
-from schemas.index_template import index_of, member_index_of
+from schemas.index_template import index_of, member_index_of, shared_index_of
 from schemas.member_part import part_of
+from schemas.shared_part import shared_part_of
 
 log = structlog.get_logger()
 Opened = TypeVar("Opened")
+Audience = Literal["members", "shared"]
 
 ALERTS_TOPIC: Final = "alerts"
 INDEXER_GROUP: Final = "indexer"
@@ -49,6 +51,21 @@ class IndexerSettings(BaseModel):
     member_indices: bool = Field(
         default=False, description="also keep each member's part of alerts in an index of its own, alerts-member.<id>.*"
     )
+    shared_index: bool = Field(
+        default=False, description="also keep what all members may see of alerts, in alerts-shared-*"
+    )
+
+    keep_days: int | None = Field(
+        default=None,
+        ge=31,
+        description="remove an index when its last alert is so old, where Elasticsearch has ILM; default: never",
+    )
+
+    @property
+    def audiences(self) -> frozenset[Audience]:
+        """For whom indices are kept, beside the centre."""
+        wanted: dict[Audience, bool] = {"members": self.member_indices, "shared": self.shared_index}
+        return frozenset(audience for audience, is_wanted in wanted.items() if is_wanted)
 
 
 class Record(Protocol):
@@ -83,8 +100,8 @@ def run_indexer(settings: IndexerSettings, stop: threading.Event) -> None:
     Raises:
         ConfigError: a password file cannot be read.
     """
-    client = open_client(settings.elasticsearch)
-    store = AlertStore(client, settings.elasticsearch, Patience(stop))
+    client = open_client(settings.elasticsearch, request_timeout=30)
+    store = AlertStore(client, settings.elasticsearch, Patience(stop), settings.keep_days)
     try:
         with ExitStack() as parts:
             parts.callback(client.close)
@@ -93,7 +110,7 @@ def run_indexer(settings: IndexerSettings, stop: threading.Event) -> None:
             consumer = _patiently(lambda: _open_consumer(settings), Patience(stop))
             parts.callback(consumer.close, autocommit=False)
             log.info("indexer.started", topic=ALERTS_TOPIC, elasticsearch=settings.elasticsearch.url)
-            _run(consumer, producer, store, stop, member_indices=settings.member_indices)
+            _run(consumer, producer, store, stop, settings.audiences)
     except Stopped:
         log.info("indexer.stopped_while_waiting")
 
@@ -117,7 +134,11 @@ def _patiently(open_one: Callable[[], Opened], patience: Patience) -> Opened:
 
 
 def _run(
-    consumer: KafkaConsumer, producer: KafkaProducer, store: AlertStore, stop: threading.Event, *, member_indices: bool
+    consumer: KafkaConsumer,
+    producer: KafkaProducer,
+    store: AlertStore,
+    stop: threading.Event,
+    audiences: frozenset[Audience],
 ) -> None:
     patience = Patience(stop)
     while not stop.is_set():
@@ -131,7 +152,7 @@ def _run(
         patience.over()
         if batches:
             records = [record for batch in batches.values() for record in batch]
-            resolve(records, store, producer, Patience(stop), member_indices=member_indices)
+            resolve(records, store, producer, Patience(stop), audiences)
             _commit(consumer)
 
 
@@ -140,21 +161,22 @@ def resolve(
     store: AlertStore,
     producer: KafkaProducer,
     patience: Patience,
-    *,
-    member_indices: bool = False,
+    audiences: frozenset[Audience] = frozenset(),
 ) -> None:
     """Bring every record to its end: stored, outrun by a newer revision, or a dead letter that Kafka acknowledged.
 
     Raises:
         Stopped: the process must end; the records are not resolved.
     """
-    documents, rejected = read_records(records, member_indices=member_indices)
+    documents, rejected = read_records(records, audiences)
     rejected += [_rejected(refusal) for refusal in store.put(documents)]
     send_letters(rejected, producer, patience)
 
 
-def read_records(records: Iterable[Record], *, member_indices: bool = False) -> tuple[list[Document], list[Rejected]]:
-    """The alert revisions among the records, members' parts of them where asked, and what is not one."""
+def read_records(
+    records: Iterable[Record], audiences: frozenset[Audience] = frozenset()
+) -> tuple[list[Document], list[Rejected]]:
+    """The alert revisions among the records, what others may see of them where asked, and what is not one."""
     documents: list[Document] = []
     rejected: list[Rejected] = []
     for record in records:
@@ -163,7 +185,8 @@ def read_records(records: Iterable[Record], *, member_indices: bool = False) -> 
         try:
             alert = read_alert(raw, f"{record.topic}/{record.partition}/{record.offset}")
             index = index_of(alert.id)
-            parts = _parts(alert, raw, origin) if member_indices else []
+            parts = [*_parts(alert, raw, origin)] if "members" in audiences else []
+            parts += [*_shared(alert, raw, origin)] if "shared" in audiences else []
         except EventError as error:
             rejected.append(Rejected(raw, origin, 0, "index-refused", str(error)))
             continue
@@ -174,19 +197,24 @@ def read_records(records: Iterable[Record], *, member_indices: bool = False) -> 
     return documents, rejected
 
 
-def _parts(alert: Alert, raw: bytes, origin: Origin) -> list[Document]:
+def _parts(alert: Alert, raw: bytes, origin: Origin) -> Iterator[Document]:
     """Each member's part, in that member's index.
 
     Raises:
         EventError: a member's id is not one.
     """
-    documents: list[Document] = []
     for member in dict.fromkeys(hit.id for hit in alert.jointsoc.members):
         index = member_index_of(alert.id, member)
         if (part := part_of(alert, member)) is not None:
             revision = alert.jointsoc.alert.revision
-            documents.append(Document(index, finding_id(alert.id, member), revision, part.to_json(), raw, origin))
-    return documents
+            yield Document(index, finding_id(alert.id, member), revision, part.to_json(), raw, origin)
+
+
+def _shared(alert: Alert, raw: bytes, origin: Origin) -> Iterator[Document]:
+    """What all members may see; its id is neither the alert's own nor that of a part: no member's id holds a dot."""
+    if (part := shared_part_of(alert)) is not None:
+        revision = alert.jointsoc.alert.revision
+        yield Document(shared_index_of(alert.id), f"{alert.id}.shared", revision, part.to_json(), raw, origin)
 
 
 def send_letters(rejected: list[Rejected], producer: KafkaProducer, patience: Patience) -> None:

@@ -69,7 +69,7 @@ def rebuild(settings: IndexerSettings, observe: Callable[[int, int], None], stop
         try:
             with translated(settings.elasticsearch):
                 removed, kept = _make_room(client, _horizon(consumer))
-            store = AlertStore(client, settings.elasticsearch, Patience(stop))
+            store = AlertStore(client, settings.elasticsearch, Patience(stop), settings.keep_days)
             records, refused = _write_all(consumer, store, settings, observe)
         except KafkaError as error:
             where = f"kafka {','.join(settings.kafka.bootstrap_servers)}"
@@ -148,7 +148,7 @@ def _write_all(
     while any(consumer.position(place) < ends[place] for place in places):
         batches: dict[Any, list[Record]] = consumer.poll(timeout_ms=POLL_MS)
         records = [record for batch in batches.values() for record in batch]
-        documents, rejected = read_records(records, member_indices=settings.member_indices)
+        documents, rejected = read_records(records, settings.audiences)
         refused += len(rejected) + len(store.put(documents))
         done += len(records)
         observe(done, whole)

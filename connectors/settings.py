@@ -62,14 +62,36 @@ class KafkaConnection(BaseModel):
 
 
 class ElasticsearchConnection(BaseModel):
-    """One user of one Elasticsearch cluster."""
+    """One user, or one API key, of one Elasticsearch cluster."""
 
     model_config = ConfigDict(extra="forbid")
 
     url: str
-    username: str
-    password_file: Path
+    username: str = ""
+    password_file: Path | None = None
+    api_key_file: Path | None = Field(
+        default=None, description="in place of user and password: what `jsoc index key` wrote; mode 0600"
+    )
     ca_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _has_credentials(self) -> ElasticsearchConnection:
+        by_password = bool(self.username) and self.password_file is not None
+        if by_password == (self.api_key_file is not None) or bool(self.username) != (self.password_file is not None):
+            raise ValueError("needs username and password_file, or api_key_file alone")
+        return self
+
+    @property
+    def secret_file(self) -> Path:
+        """Where the password or the API key is."""
+        found = self.api_key_file or self.password_file
+        assert found is not None, "there is one"
+        return found
+
+    @property
+    def who(self) -> str:
+        """The user, as errors name it."""
+        return self.username or f"the API key in {self.api_key_file}"
 
 
 class DashboardConnection(BaseModel):

@@ -10,7 +10,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from connectors.alert_index import AlertQuery
+from connectors.alert_query import AlertQuery
 from dashboard.answers import away, no_such_alert
 from dashboard.beside import others_of, same_key
 from dashboard.colleagues import colleagues

@@ -51,7 +51,8 @@ from dashboard.readers import Readers
 from dashboard.rule_book import RuleBook
 from dashboard.sessions import Sessions
 from dashboard.settings import DashboardSettings
-from dashboard.shared_answers import SharedAnswers
+from dashboard.shared_answers import SharedAnswers, SharedDocuments
+from dashboard.sharing import Sharing
 from dashboard.site import FOLDER, AlertReader, NotAllowed, NotLoggedIn, Site, login_path
 from dashboard.tokens import Tokens
 
@@ -94,8 +95,11 @@ def create_app(
     app = FastAPI(
         title="Joint SOC", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan
     )
-    alerts = index or SharedAnswers(AlertIndex(settings.elasticsearch, request_timeout=INDEX_TIMEOUT_SECONDS))
-    kept = documents or ElasticsearchDocuments(settings.elasticsearch, request_timeout=INDEX_TIMEOUT_SECONDS)
+    answers, searches, patience = Sharing(), Sharing(), INDEX_TIMEOUT_SECONDS
+    alerts = index or SharedAnswers(AlertIndex(settings.elasticsearch, request_timeout=patience), answers)
+    kept = documents or SharedDocuments(
+        ElasticsearchDocuments(settings.elasticsearch, request_timeout=patience), searches
+    )
     templates = Jinja2Templates(FOLDER / "templates")
     templates.env.globals["_"] = say
     desk = Desk(kept, alerts)
@@ -109,6 +113,7 @@ def create_app(
         tokens=Tokens(settings.secrets),
         audit=Audit(kept),
         documents=kept,
+        rows=Sharing(),
         desk=desk,
         member_desk=MemberDesk(kept, alerts, desk),
         exceptions=Exceptions(kept, book.pack, settings.exceptions_dir),

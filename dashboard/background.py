@@ -57,6 +57,7 @@ class Background:
         )
         rounds: tuple[tuple[str, Callable[[], None]], ...] = (
             ("workflows", WorkflowRounds(site.desk)),
+            ("touched", site.desk.look),
             ("findings", lambda: site.member_desk.keep(sender.send)),
             ("exceptions", site.exceptions.write),
             ("audit", site.audit.flush),

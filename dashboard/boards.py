@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from connectors.alert_index import LEVELS
+from connectors.alert_query import LEVELS
 from schemas.alert import Alert, Level
 from schemas.finding import FindingDocument
 from schemas.health import PartitionAccount

@@ -5,15 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
-from connectors.alert_index import MAX_FOUND, AlertQuery, Found
-from connectors.documents import Conflict, Documents, Kind, Stored, Version
-from dashboard.triage import TO_DO, Wish, fresh, granted, inherited, is_reopened, key_of, reopened
+import structlog
+
+from connectors.alert_index import Found
+from connectors.alert_query import MAX_FOUND, AlertQuery
+from connectors.documents import MAX_IDS, Conflict, Documents, Kind, Stored, Version
+from dashboard.touched import ASSIGNED, REOPENED, Touched, marks_of
+from dashboard.triage import TO_DO, Wish, fresh, granted, inherited, key_of, reopened
 from schemas.alert import Alert
 from schemas.times import from_rfc3339, now_ms, to_rfc3339
 from schemas.workflow import Status, Workflow, WorkflowDocument
+
+log = structlog.get_logger()
 
 WORKFLOW: Final = Kind("workflow-alerts", WorkflowDocument)
 _TRIES: Final = 5
@@ -22,6 +27,8 @@ _KEEP_SECONDS: Final = 1.0
 _OVERLAP_MS: Final = 60_000
 """Clocks of several dashboards may differ by so much."""
 _MOST_CHANGED: Final = 10_000
+_MOST_ALIKE: Final = 50
+"""Closed alerts that are looked through for those with the same key; of a key of several fields, each finds some."""
 _EPOCH: Final = "1970-01-01T00:00:00.000Z"
 
 
@@ -33,15 +40,6 @@ class Alerts(Protocol):
 
     def get(self, alert_id: str) -> Alert | None:
         """One alert as it stands now."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Touched:
-    """What is remembered of an alert that somebody touched."""
-
-    status: str
-    assigned: bool = False
-    reopened: bool = False
 
 
 class Desk:
@@ -56,9 +54,11 @@ class Desk:
     def __init__(self, documents: Documents, alerts: Alerts, clock: Callable[[], int] = now_ms) -> None:
         self._documents, self._alerts, self._clock = documents, alerts, clock
         self._lock = threading.Lock()
-        self._touched: dict[str, _Touched] = {}
+        self._touched = Touched()
         self._newest: str | None = None
         self._looked = float("-inf")
+        self.forgets = False
+        """More alerts have one status than are remembered: those written longest ago count as open."""
 
     def of(self, alert: Alert) -> Workflow:
         """The alert's workflow; a fresh one if nobody touched it."""
@@ -99,32 +99,47 @@ class Desk:
         where = {f"workflow.{name}": values for name, values in wanted.items() if any(values)}
         return self._documents.ids(WORKFLOW, where)
 
-    def with_status(self, statuses: Iterable[Status]) -> tuple[str, ...]:
-        """Ids of all touched alerts with one of the statuses, written last last."""
-        wanted = frozenset(statuses)
-        return self._those(lambda one: one.status in wanted)
+    @property
+    def changes(self) -> int:
+        """Grows whenever a workflow is known to have changed; as of the last look."""
+        return self._touched.changes
 
-    def assigned(self) -> tuple[str, ...]:
+    def with_status(self, statuses: Iterable[Status]) -> frozenset[str]:
+        """Ids of all touched alerts with one of the statuses."""
+        return self._those(*statuses)
+
+    def assigned(self) -> frozenset[str]:
         """Ids of the alerts that somebody still works on."""
-        return self._those(lambda one: one.assigned and one.status in TO_DO)
+        return self._those(ASSIGNED)
 
-    def reopened(self) -> tuple[str, ...]:
+    def reopened(self) -> frozenset[str]:
         """Ids of the alerts that the centre opened again and nobody took up since."""
-        return self._those(lambda one: one.reopened)
+        return self._those(REOPENED)
 
-    def _those(self, fits: Callable[[_Touched], bool]) -> tuple[str, ...]:
+    def _those(self, *marks: str) -> frozenset[str]:
         """They are read once and then only what changed, since every screen asks for them every two seconds."""
         with self._lock:
-            if time.monotonic() - self._looked > _KEEP_SECONDS:
-                self._look()
-            return tuple(identity for identity, one in self._touched.items() if fits(one))
+            self._look_again()
+            return self._touched.of(marks)
+
+    def look(self) -> None:
+        """Learn what changed, so that no page has to wait for it.
+
+        Raises:
+            ConnectionError_: the index is away.
+        """
+        with self._lock:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        if time.monotonic() - self._looked > _KEEP_SECONDS:
+            self._look()
 
     def _look(self) -> None:
         started = time.monotonic()
         if self._newest is None:
             for status in ("open", "acknowledged", "moved", "closed"):
-                ids = self._documents.ids(WORKFLOW, {"workflow.status": (status,)})
-                self._touched |= dict.fromkeys(reversed(ids), _Touched(status))
+                self._look_at_all(status)
             for stored in reversed(self._documents.find(WORKFLOW, {"workflow.status": TO_DO}, limit=_MOST_CHANGED)):
                 self._remember(workflow_of(stored))
             last = self._documents.find(WORKFLOW, {}, limit=1)
@@ -137,9 +152,15 @@ class Desk:
                 self._newest = max(self._newest, workflow.updated)
         self._looked = started
 
+    def _look_at_all(self, status: Status) -> None:
+        ids = self._documents.ids(WORKFLOW, {"workflow.status": (status,)})
+        self._touched.remember_all(ids, status)
+        if len(ids) == MAX_IDS:
+            self.forgets = True
+            log.warning("desk.too_many_touched", status=status, known=MAX_IDS)
+
     def _remember(self, workflow: Workflow) -> None:
-        self._touched.pop(workflow.id, None)  # the order is that of writing: the latest last
-        self._touched[workflow.id] = _Touched(workflow.status, bool(workflow.assignee), is_reopened(workflow))
+        self._touched.remember(workflow.id, marks_of(workflow), workflow.revision)
 
     def counts(self, field: str, status: Status | None = None) -> dict[str, int]:
         """How many touched alerts hold each value of a workflow field; of one status, or of any."""
@@ -148,11 +169,12 @@ class Desk:
     def precedents(self, alert: Alert, limit: int = 10) -> list[Workflow]:
         """How this rule was closed before; those with the same key first, then the latest."""
         where = {"workflow.rule": (alert.rule.uuid,), "workflow.status": ("closed",)}
-        found = [workflow_of(one) for one in self._documents.find(WORKFLOW, where, limit=200)]
         key = key_of(alert)
-        others = [workflow for workflow in found if workflow.id != alert.id]
-        others.sort(key=lambda workflow: workflow.key != key)
-        return others[:limit]
+        alike = self._documents.find(WORKFLOW, where | {"workflow.key": tuple(key)}, limit=_MOST_ALIKE) if key else []
+        same = [one for one in map(workflow_of, alike) if one.key == key]
+        latest = map(workflow_of, self._documents.find(WORKFLOW, where, limit=limit + 1))
+        found = {one.id: one for one in (*same, *latest) if one.id != alert.id}
+        return list(found.values())[:limit]
 
     def keep(self, since: str) -> str:
         """The centre's own work: reopen what a new institution joined, move what was superseded.

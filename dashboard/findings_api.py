@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from connectors.alert_index import AlertQuery
+from connectors.alert_query import AlertQuery
 from connectors.documents import Conflict
 from dashboard.answers import away, no_such_alert
 from dashboard.language import say

@@ -15,7 +15,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
+import httpx2
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.httpx_client import OAuth2Client
 from joserfc import jwt
@@ -142,7 +142,7 @@ class Oidc:
                 )
         except AuthlibBaseError as error:
             raise OidcRefused(f"the provider answers {error.error}") from error
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx2.HTTPError, ValueError) as error:
             raise self._away(error) from error
         return account_of(self._claims(str(tokens.get("id_token", "")), errand.nonce), self._settings)
 
@@ -200,12 +200,12 @@ class Oidc:
 
     def _discover(self) -> _Provider:
         try:
-            with httpx.Client(timeout=TIMEOUT_SECONDS) as client:
+            with httpx2.Client(timeout=TIMEOUT_SECONDS) as client:
                 about = _json(client, self._settings.issuer.rstrip("/") + "/.well-known/openid-configuration")
                 named = about["issuer"] == self._settings.issuer
                 keys = KeySet.import_key_set(_json(client, about["jwks_uri"]))  # type: ignore[arg-type]
             found = _Provider(str(about["authorization_endpoint"]), str(about["token_endpoint"]), keys, self._now())
-        except (httpx.HTTPError, JoseError, ValueError, KeyError, TypeError) as error:
+        except (httpx2.HTTPError, JoseError, ValueError, KeyError, TypeError) as error:
             raise self._away(error) from error
         if not named:
             raise self._away(ValueError(f"calls itself {about['issuer']}"))
@@ -236,6 +236,6 @@ def account_of(claims: dict[str, Any], settings: OidcSettings) -> Account:
     raise OidcRefused(f"no role goes with the claim {settings.role_claim} of {name.casefold()}")
 
 
-def _json(client: httpx.Client, url: str) -> dict[str, Any]:
+def _json(client: httpx2.Client, url: str) -> dict[str, Any]:
     answer: dict[str, Any] = client.get(url).raise_for_status().json()
     return answer

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from connectors.alert_index import AlertQuery
-from connectors.documents import MAX_IDS
+from connectors.alert_query import AlertQuery
 from dashboard.boards import (
     AGES,
     GOALS,
@@ -43,7 +42,7 @@ def operations_data(site: Site, asked: BoardQuery) -> dict[str, Any]:
     workflows = site.desk.of_many(latest)
     answered = [one for one in site.member_desk.answered() if one.finding.made >= since and not one.finding.drill]
     done: tuple[Status, ...] = ("acknowledged", "closed")
-    to_do = AlertQuery(states=CURRENT, without=site.desk.with_status(done)[-MAX_IDS:], without_of=done)
+    to_do = AlertQuery(states=CURRENT, without=site.desk.with_status(done), without_of=done)
     findings = site.member_desk.waiting()
     late = overdue(findings, to_rfc3339(now))
     delays = latencies(latest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from connectors.alert_index import AlertQuery
+from connectors.alert_query import AlertQuery
 from dashboard.findings_api import Owner, own
 from dashboard.language import say
 from dashboard.member_view import finding_of

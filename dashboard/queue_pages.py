@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
-from connectors.alert_index import LEVELS, AlertQuery, Counts, Found
-from connectors.documents import MAX_IDS
+from connectors.alert_index import Counts, Found
+from connectors.alert_query import LEVELS, AlertQuery
 from dashboard.answers import away, no_such_alert
 from dashboard.beside import before_text, others_text, told_text
-from dashboard.language import say
+from dashboard.language import current, say
 from dashboard.queue_query import (
     CURRENT,
     GROUPS,
@@ -25,7 +26,7 @@ from dashboard.queue_query import (
     query_of,
     with_workflow,
 )
-from dashboard.rows import Row, in_groups, open_tally, plain, row_of, views_of
+from dashboard.rows import in_groups, open_tally, plain, row_of, views_of
 from dashboard.saved_views import EVERYBODY, only_filters
 from dashboard.saved_views import views_of as saved_views
 from dashboard.site import Anyone, Person, Reader, Site, SiteOf
@@ -91,21 +92,13 @@ def _queue(site: Site, person: Person, query: QueueQuery, address: str) -> dict[
     names = site.names.names()
     asked = with_workflow(query, site.desk, person.name)
     if query.awaited:
-        asked = replace(asked, only=tuple(_awaited(site)))
+        asked = replace(asked, only=frozenset(_awaited(site)))
     asked = replace(asked, members=site.names.ids_named(asked.text))
-    found, counts = site.index.find(replace(asked, brief=True)), site.index.counts(asked)
-    workflows = site.desk.of_many(found.alerts)
-    rows = [
-        row_of(alert, workflows[alert.id], names, site.zone, now, query.groups, site.rules.needed(alert.rule.uuid))
-        for alert in found.alerts
-        if fits(query, workflows[alert.id])
-    ]
+    found, counts = site.index.find(replace(asked, brief=True)), site.index.counts(asked, patient=False)
+    rows = _rows(site, found, query, now)
     return {
-        "rows": [
-            plain(row)
-            for row in (in_groups(rows, {alert.id: alert for alert in found.alerts}) if query.groups else rows)
-        ],
-        "summary": _summary(found, counts, rows),
+        "rows": rows,
+        "summary": _summary(found, counts, rows, forgets=site.desk.forgets),
         "views": _views(site, person, address),
         "by_level": counts.by_level,
         "by_state": counts.by_state,
@@ -117,16 +110,38 @@ def _queue(site: Site, person: Person, query: QueueQuery, address: str) -> dict[
     }
 
 
+def _rows(site: Site, found: Found, query: QueueQuery, now: int) -> list[dict[str, Any]]:
+    """Made once from an answer that everybody gets, until somebody does something.
+
+    The answer is kept with its rows, so that no other one can have its identity meanwhile.
+    """
+
+    def make() -> tuple[Found, list[dict[str, Any]]]:
+        names, workflows = site.names.names(), site.desk.of_many(found.alerts)
+        rows = [
+            row_of(alert, workflows[alert.id], names, site.zone, now, query.groups, site.rules.needed(alert.rule.uuid))
+            for alert in found.alerts
+            if fits(query, workflows[alert.id])
+        ]
+        grouped = in_groups(rows, {alert.id: alert for alert in found.alerts}) if query.groups else rows
+        return found, [plain(row) for row in grouped]
+
+    key = (id(found), query, current(), site.desk.changes)
+    rows: list[dict[str, Any]] = site.rows.once(key, make)[1]
+    return rows
+
+
 def _views(site: Site, person: Person, address: str) -> list[dict[str, Any]]:
     desk = site.desk
     closed = desk.with_status(("closed",))
-    drills = AlertQuery(states=CURRENT, drill=True, without=closed[-MAX_IDS:], without_of=("closed",))
+    drills = AlertQuery(states=CURRENT, drill=True, without=closed, without_of=("closed",))
+    in_drills = site.index.counts(drills, patient=False)
     counts = {
         "mine": len(desk.ids(statuses=TO_DO, assignee=person.name)),
         "assigned": len(desk.assigned()),
         "awaited": len(_awaited(site)),
         "reopened": len(desk.reopened()),
-        "drills": site.index.counts(drills).total,
+        "drills": in_drills.total if in_drills.known else None,
         "acknowledged": len(desk.with_status(("acknowledged",))),
         "closed": len(closed),
     }
@@ -190,14 +205,17 @@ def _nothing(site: Site) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _summary(found: Found, counts: Counts, rows: list[Row]) -> str:
+def _summary(found: Found, counts: Counts, rows: Sized, *, forgets: bool) -> str:
     total = counts.total if found.more else found.total  # counts are some seconds old, rows are not
-    text = counted(total, "alert")
+    uncounted = found.more and not counts.known
+    text = say("Not counted yet") if uncounted else counted(total, "alert")
     joined = sum(alert.jointsoc.events - 1 for alert in found.alerts)
     if joined > 0:
         text += say(", {n} repeats joined", n=f"{joined:,}")
-    if total > len(rows) + found.unreadable:
+    if uncounted or total > len(rows) + found.unreadable:
         text += say(", the first {n} shown", n=len(rows))
+    if forgets:
+        text += say(", those closed longest ago counted as open")
     if found.unreadable:
         text += say(", {n} of another version cannot be shown", n=found.unreadable)
     return text

@@ -8,8 +8,7 @@ from typing import Final, Literal, get_args
 
 from starlette.datastructures import QueryParams
 
-from connectors.alert_index import LEVELS, MAX_FOUND, AlertQuery
-from connectors.documents import MAX_IDS
+from connectors.alert_query import LEVELS, MAX_FOUND, AlertQuery
 from dashboard.desk import Desk
 from dashboard.triage import TO_DO, is_reopened
 from dashboard.wording import MINUTE
@@ -90,17 +89,17 @@ def with_workflow(query: QueueQuery, desk: Desk, user: str) -> AlertQuery:
     wanted = query.statuses or STATUSES
     if query.mine or query.tag:
         ids = desk.ids(statuses=wanted, assignee=user if query.mine else "", tag=query.tag)
-        return replace(query.alerts, only=tuple(ids[:MAX_IDS]))
+        return replace(query.alerts, only=frozenset(ids))
     if query.reopened:
-        return replace(query.alerts, only=desk.reopened()[-MAX_IDS:])
+        return replace(query.alerts, only=desk.reopened())
     if "open" not in wanted:
-        taken = frozenset(desk.assigned() if query.unassigned else ())
-        return replace(query.alerts, only=tuple(one for one in desk.with_status(wanted) if one not in taken)[-MAX_IDS:])
+        taken = desk.assigned() if query.unassigned else frozenset()
+        return replace(query.alerts, only=desk.with_status(wanted) - taken)
     others = tuple(status for status in STATUSES if status not in wanted)
-    without, of = desk.with_status(others) if others else (), tuple(map(str, others))
+    without, of = desk.with_status(others), tuple(map(str, others))
     if query.unassigned:
-        without, of = without + desk.assigned(), (*of, "assigned")
-    return replace(query.alerts, without=without[-MAX_IDS:], without_of=of)
+        without, of = without | desk.assigned(), (*of, "assigned")
+    return replace(query.alerts, without=without, without_of=of)
 
 
 def fits(query: QueueQuery, workflow: Workflow) -> bool:

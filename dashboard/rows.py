@@ -286,7 +286,7 @@ def open_tally(alerts: Mapping[tuple[str, str], int], closed: Mapping[str, int])
     return OpenTally(sum(rest.values()), rest.get("critical", 0) + rest.get("high", 0), late)
 
 
-def views_of(tally: OpenTally, counts: Mapping[str, int]) -> list[dict[str, Any]]:
+def views_of(tally: OpenTally, counts: Mapping[str, int | None]) -> list[dict[str, Any]]:
     """The views above the queue that everybody has, each with its filter and its count.
 
     Args:
@@ -298,7 +298,7 @@ def views_of(tally: OpenTally, counts: Mapping[str, int]) -> list[dict[str, Any]
         (say("To do"), "", tally.to_do),
         (say("Critical and high"), "level=critical&level=high", tally.urgent),
         (say("Mine"), "assignee=me", counts.get("mine", 0)),
-        (say("Unassigned"), "assignee=nobody", max(0, tally.to_do - counts.get("assigned", 0))),
+        (say("Unassigned"), "assignee=nobody", max(0, tally.to_do - (counts.get("assigned") or 0))),
         (say("Waiting for institutions"), "waiting=answers", counts.get("awaited", 0)),
         (say("Reopened"), "reopened=yes", counts.get("reopened", 0)),
         (say("Drills"), "drill=yes", counts.get("drills", 0)),

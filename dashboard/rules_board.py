@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from connectors.alert_index import MAX_FOUND, AlertQuery
+from connectors.alert_query import MAX_FOUND, AlertQuery
 from dashboard.boards import BoardQuery, Cells, RuleLine, rule_lines, tactic_cells, techniques_of
 from dashboard.language import say
 from dashboard.queue_query import CURRENT

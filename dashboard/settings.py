@@ -46,4 +46,4 @@ class DashboardSettings(BaseModel):
     @property
     def secrets(self) -> Path:
         """The folder with the dashboard's own secrets."""
-        return self.secrets_dir or self.elasticsearch.password_file.parent
+        return self.secrets_dir or self.elasticsearch.secret_file.parent

@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 from fastapi import Depends, Request, Response
 from fastapi.templating import Jinja2Templates
 
-from connectors.alert_index import AlertQuery, Counts, Found
+from connectors.alert_index import Counts, Found
+from connectors.alert_query import AlertQuery
 from connectors.documents import Documents
 from connectors.event_reader import EventReader
 from dashboard.accounts import Account, Accounts
@@ -30,6 +31,7 @@ from dashboard.readers import Readers
 from dashboard.rights import Right
 from dashboard.rule_book import RuleBook
 from dashboard.sessions import LIFETIME_SECONDS, Session, Sessions
+from dashboard.sharing import Sharing
 from dashboard.tokens import Tokens
 from dashboard.wording import tenths
 from schemas.alert import Alert
@@ -43,13 +45,13 @@ _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
 class AlertReader(Protocol):
-    """What the pages ask of the index; `connectors.alert_index.AlertIndex` is one."""
+    """What the pages ask of the index; `dashboard.shared_answers.SharedAnswers` is one."""
 
     def find(self, query: AlertQuery) -> Found:
         """Alerts that fit the query."""
 
-    def counts(self, query: AlertQuery) -> Counts:
-        """How many alerts fit the query, and how those divide."""
+    def counts(self, query: AlertQuery, *, patient: bool = True) -> Counts:
+        """How many alerts fit the query, and how those divide; who is not patient may learn nothing yet."""
 
     def ages(self, query: AlertQuery, edges: Sequence[str]) -> dict[str, list[int]]:
         """For each level, how many alerts had their last hit in each span of time."""
@@ -97,6 +99,8 @@ class Site:
     tokens: Tokens
     audit: Audit
     documents: Documents
+    rows: Sharing
+    """Rows of the queue, made once from an answer that is shared."""
     desk: Desk
     member_desk: MemberDesk
     exceptions: Exceptions

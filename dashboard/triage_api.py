@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from connectors.alert_index import AlertQuery
+from connectors.alert_query import AlertQuery
 from connectors.documents import Conflict
 from dashboard.answers import away, no_such_alert
 from dashboard.language import say
@@ -74,7 +74,7 @@ def change_workflow(request: Request, site: SiteOf, person: Triager, alert_id: s
 def change_workflows(request: Request, site: SiteOf, person: Triager, body: BulkBody) -> list[Outcome] | Any:
     """The same for many alerts; each is granted or not by itself."""
     try:
-        alerts = site.index.find(AlertQuery(only=tuple(body.alerts), limit=MAX_AT_ONCE)).alerts
+        alerts = site.index.find(AlertQuery(only=frozenset(body.alerts), limit=MAX_AT_ONCE)).alerts
         outcomes = [
             _grant(
                 site, person, alert, Wish(body.act, body.alerts[alert.id], body.value, body.why), address_of(request)

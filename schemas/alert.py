@@ -11,6 +11,7 @@ ECS_VERSION: Final = "9.4.0"
 
 Level = Literal["informational", "low", "medium", "high", "critical"]
 State = Literal["open", "settled", "superseded"]
+Tlp = Literal["red", "amber+strict", "amber", "green", "clear"]
 
 SETTLED_REVISION: Final = 1 << 61
 """A settled alert's revision is this plus its number of hits: later than any open one (correlation.md section 4)."""
@@ -108,6 +109,13 @@ class Evidence(_Part):
     rule: list[str] = Field(description="titles of the detections that matched this event")
 
 
+class SharePolicy(_Part):
+    """Under which conditions all members may learn of the alert: its rule's `federation.share`."""
+
+    k: int = Field(description="least number of corporate groups hit")
+    tlp: Tlp
+
+
 class JointSoc(_Part):
     """What ECS has no home for."""
 
@@ -121,7 +129,8 @@ class JointSoc(_Part):
     )
     members: list[MemberHit] = Field(default=[], description="in order of spread")
     evidence: list[Evidence] = []
-    tlp: Literal["red", "amber+strict", "amber", "green", "clear"] = "amber"
+    tlp: Tlp = "amber"
+    share: SharePolicy | None = None
     drill: bool = False
     pack: str = Field(default="", description="version of the rule pack")
 

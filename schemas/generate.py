@@ -18,7 +18,7 @@ from schemas.alert import Alert
 from schemas.dead_letter import DeadLetter
 from schemas.event import MAX_DEPTH, MAX_ELEMENTS, MAX_FIELDS, MAX_LINE_BYTES, MAX_VALUE_CHARS
 from schemas.health import HealthMessage
-from schemas.index_template import MEMBER_TEMPLATE_NAME, TEMPLATE_NAME, index_template, member_index_template
+from schemas.index_template import TEMPLATES
 from schemas.member import MemberRegistry
 
 FOLDER: Final = Path(__file__).with_name("generated")
@@ -66,9 +66,8 @@ def generated_files() -> dict[str, str]:
         "members": _schema_of(MemberRegistry),
     }
     files = {f"{name}.schema.json": {"$schema": _DIALECT} | schema for name, schema in schemas.items()}
-    files[f"{TEMPLATE_NAME}.template.json"] = index_template()
-    files[f"{event_index.TEMPLATE_NAME}.template.json"] = event_index.event_template()
-    files[f"{MEMBER_TEMPLATE_NAME}.template.json"] = member_index_template()
+    templates = {**TEMPLATES, event_index.TEMPLATE_NAME: event_index.event_template}
+    files |= {f"{name}.template.json": template() for name, template in templates.items()}
     return {name: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for name, content in files.items()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import types
+from collections.abc import Callable
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -13,12 +14,14 @@ from schemas.alert import RFC3339, Alert
 from schemas.errors import EventError
 from schemas.member import ID_PATTERN
 from schemas.member_part import MemberPart
+from schemas.shared_part import SharedPart
 
 TEMPLATE_NAME: Final = "alerts-centre"
 CENTRE_PREFIX: Final = "alerts-centre-"
 INDEX_PATTERN: Final = f"{CENTRE_PREFIX}*"
 """Every index the centre's analysts read; members' indices carry other names."""
 MEMBER_TEMPLATE_NAME: Final = "alerts-member"
+SHARED_TEMPLATE_NAME: Final = "alerts-shared"
 AUDIENCES_PATTERN: Final = "alerts-*"
 """Every index that is made from the topic `alerts`."""
 
@@ -59,6 +62,18 @@ def member_index_of(alert_id: str, member: str) -> str:
     return f"alerts-member.{member}.{month_of(index_of(alert_id))}"
 
 
+def shared_index_of(alert_id: str) -> str:
+    """The index that holds what all members may see of an alert.
+
+    Raises:
+        EventError: as `index_of`.
+
+    >>> shared_index_of("202611-0123456789abcdef01234567")
+    'alerts-shared-2026.11'
+    """
+    return f"alerts-shared-{month_of(index_of(alert_id))}"
+
+
 def month_of(index: str) -> str:
     """The month that an index of any audience is for.
 
@@ -91,6 +106,19 @@ def index_template() -> dict[str, Any]:
 def member_index_template() -> dict[str, Any]:
     """The composable template for every member's index, types from `MemberPart`."""
     return _template("alerts-member.*", MemberPart)
+
+
+def shared_index_template() -> dict[str, Any]:
+    """The composable template for `alerts-shared-*`, types from `SharedPart`."""
+    return _template("alerts-shared-*", SharedPart)
+
+
+TEMPLATES: Final[dict[str, Callable[[], dict[str, Any]]]] = {
+    TEMPLATE_NAME: index_template,
+    MEMBER_TEMPLATE_NAME: member_index_template,
+    SHARED_TEMPLATE_NAME: shared_index_template,
+}
+"""Name -> the template of each audience's indices."""
 
 
 def _template(pattern: str, model: type[BaseModel]) -> dict[str, Any]:

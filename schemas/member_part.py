@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from pydantic import ConfigDict, Field
@@ -61,8 +62,22 @@ def part_of(alert: Alert, member: str) -> MemberPart | None:
 def _own_key(alert: Alert, member: str) -> dict[str, str]:
     """The key, but for values that name another member (a rule may group by the institution)."""
     others = {part.id for part in alert.jointsoc.members} | set(alert.organization.id)
+    return key_without(alert, others - {member})
+
+
+def key_without(alert: Alert, members: Collection[str]) -> dict[str, str]:
+    """The shared key, but for fields and values that name one of the members, with or without their hyphens.
+
+    >>> _plain("Kestrel-Bank.example")
+    'kestrelbankexample'
+    """
+    named = [_plain(member) for member in members]
     return {
         name: value
         for name, value in alert.jointsoc.group_by.items()
-        if not any(other in value or other in name for other in others - {member})
+        if not any(member in _plain(value) or member in _plain(name) for member in named)
     }
+
+
+def _plain(text: str) -> str:
+    return "".join(filter(str.isalnum, text)).casefold()

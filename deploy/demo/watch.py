@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from connectors.alert_index import MAX_FOUND, AlertIndex, AlertQuery
+from connectors.alert_index import AlertIndex
+from connectors.alert_query import MAX_FOUND, AlertQuery
 from deploy.demo.verdict import Growth, growth
 from schemas.alert import Alert
 from schemas.errors import ConnectionError_

@@ -46,14 +46,16 @@ def _contents(settings: StackSettings) -> dict[str, dict[str, Any]]:
     def elasticsearch(user: str) -> dict[str, Any]:
         return _plain(elasticsearch_connection(settings, user))
 
+    audiences = {"member_indices": "members" in settings.audiences, "shared_index": "shared" in settings.audiences}
     return {
         "clock": {"kafka": kafka("clock"), "interval_seconds": float(settings.tick)},
         "indexer": {
             "kafka": kafka("indexer"),
             "elasticsearch": elasticsearch("indexer"),
             "group": "indexer",
+            **audiences,
         },
-        "rebuild": {"kafka": kafka("indexer"), "elasticsearch": elasticsearch("rebuilder")},
+        "rebuild": {"kafka": kafka("indexer"), "elasticsearch": elasticsearch("rebuilder"), **audiences},
         "dashboard": {
             "elasticsearch": elasticsearch("dashboard"),
             "kafka": kafka("dashboard"),

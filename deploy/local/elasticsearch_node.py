@@ -101,7 +101,7 @@ def elasticsearch_is_ready(settings: StackSettings) -> bool:
     if not port_answers(settings.port("elasticsearch")):
         return False
     connection = elasticsearch_connection(settings, "operator")
-    token = b64encode(f"{connection.username}:{read_secret(connection.password_file)}".encode()).decode()
+    token = b64encode(f"{connection.username}:{read_secret(connection.secret_file)}".encode()).decode()
     request = urllib.request.Request(  # noqa: S310 - the URL is ours
         f"{connection.url}/_cluster/health?wait_for_status=yellow&timeout=1s",
         headers={"Authorization": f"Basic {token}"},

@@ -25,12 +25,12 @@ _READ: Final = ["read", "view_index_metadata"]
 
 ROLES: Final[dict[str, dict[str, Any]]] = {
     "indexer": {
-        "cluster": ["monitor", "manage_index_templates"],
+        "cluster": ["monitor", "manage_index_templates", "manage_ilm"],
         "indices": [{"names": ["alerts-*"], "privileges": ["create_index", "index", "view_index_metadata"]}],
     },
     # For `jsoc index rebuild`: the one that may remove indices, and of alerts only.
     "rebuilder": {
-        "cluster": ["monitor", "manage_index_templates"],
+        "cluster": ["monitor", "manage_index_templates", "manage_ilm"],
         "indices": [{"names": ["alerts-*"], "privileges": [*_READ, "create_index", "index", "delete_index"]}],
     },
     "dashboard": {

@@ -18,6 +18,7 @@ DEFAULT_PORT_BASE: Final = 19000
 MAX_TASKMANAGERS: Final = 8
 DEFAULT_LATENESS: Final = 3600
 DEFAULT_TICK: Final = 10
+AUDIENCES: Final = ("members", "shared")
 
 _UNBEARABLE: Final = frozenset(",;:*?\"'\\$#%&|<>()[]{}!`")
 
@@ -49,6 +50,7 @@ class StackSettings:
         rules: rule folders beside our own, a SigmaHQ checkout for instance.
         lateness: seconds that an event may come late and still be correlated.
         tick: seconds between two ticks of the centre's clock.
+        audiences: for whom the indexer keeps indices of their own beside the centre: `members`, `shared`.
     """
 
     home: Path
@@ -58,6 +60,7 @@ class StackSettings:
     rules: tuple[Path, ...] = ()
     lateness: int = DEFAULT_LATENESS
     tick: int = DEFAULT_TICK
+    audiences: tuple[str, ...] = ()
 
     def port(self, name: str) -> int:
         """The port of a listener, by name: `kafka`, `elasticsearch`, `flink-rest`, `dashboard`..."""
@@ -131,6 +134,7 @@ class StackSettings:
             "rules": [str(path) for path in self.rules],
             "lateness": self.lateness,
             "tick": self.tick,
+            "audiences": list(self.audiences),
         }
         draft = self._saved.with_suffix(".tmp")
         draft.write_text(yaml.safe_dump(values), encoding="utf-8")
@@ -150,10 +154,10 @@ def load_stack_settings(environ: Mapping[str, str] | None = None, *, taskmanager
     """The stack this shell means: the argument, else the environment, else what `up` saved, else defaults.
 
     Reads JSOC_HOME, JSOC_JVM_HOME, JSOC_PORT_BASE, JSOC_TASKMANAGERS, JSOC_RULES (folders, separated by colons),
-    JSOC_LATENESS and JSOC_TICK (seconds).
+    JSOC_LATENESS and JSOC_TICK (seconds), JSOC_AUDIENCES (words, separated by commas).
 
     Raises:
-        ConfigError: a number that is not one, or out of range.
+        ConfigError: a number that is not one, or out of range; an audience that there is not.
     """
     environ = os.environ if environ is None else environ
     home = Path(environ.get("JSOC_HOME") or project_root() / ".jointsoc").expanduser().resolve()
@@ -170,6 +174,7 @@ def load_stack_settings(environ: Mapping[str, str] | None = None, *, taskmanager
         rules=tuple(Path(path).expanduser().resolve() for path in rules),
         lateness=_number(environ, "JSOC_LATENESS", saved.lateness, 0, 7 * 86_400),
         tick=_number(environ, "JSOC_TICK", saved.tick, 1, 3600),
+        audiences=_audiences(environ, saved.audiences),
     )
 
 
@@ -195,6 +200,7 @@ class _Saved(BaseModel):
     rules: list[str] = []
     lateness: int = DEFAULT_LATENESS
     tick: int = DEFAULT_TICK
+    audiences: list[str] = []
 
 
 def _read_saved(path: Path) -> _Saved:
@@ -213,3 +219,11 @@ def _number(environ: Mapping[str, str], name: str, fallback: int, least: int, mo
     if not text.isdecimal() or not least <= int(text) <= most:
         raise ConfigError(name, "not a number in its range", got=text, expected=f"{least} to {most}")
     return int(text)
+
+
+def _audiences(environ: Mapping[str, str], fallback: list[str]) -> tuple[str, ...]:
+    text = environ.get("JSOC_AUDIENCES")
+    wanted = fallback if text is None else [word.strip() for word in text.split(",") if word.strip()]
+    if not set(wanted) <= set(AUDIENCES):
+        raise ConfigError("JSOC_AUDIENCES", "no such audience", got=text, expected=", ".join(AUDIENCES))
+    return tuple(sorted(set(wanted)))

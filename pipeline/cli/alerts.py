@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from connectors.alert_api import ChangedMeanwhile, Original, WorkedAlert
-from connectors.alert_index import LEVELS, MAX_FOUND
+from connectors.alert_query import LEVELS, MAX_FOUND
 from dashboard.queue_query import STATES, STATUSES
 from dashboard.triage import Act
 from pipeline.cli.alerts_access import open_api

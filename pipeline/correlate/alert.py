@@ -25,6 +25,7 @@ from schemas.alert import (
     Level,
     MemberHit,
     Organizations,
+    SharePolicy,
     Threat,
     ThreatItem,
 )
@@ -134,6 +135,7 @@ class AlertWriter:
                 members=self._members(spread, counts),
                 evidence=[self._evidence_of(hit, correlation) for hit in content.evidence()],
                 tlp=correlation.tlp,
+                share=SharePolicy(k=correlation.share.k, tlp=correlation.share.tlp) if correlation.share else None,
                 pack=self._pack,
             ),
         )

@@ -8,14 +8,13 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-from schemas.alert import Level
+from schemas.alert import Level, Tlp
 
 Kind = Literal[
     "event_count", "value_count", "temporal", "temporal_ordered", "value_sum", "value_avg", "value_percentile"
 ]
 """The types of Sigma; `value_median` is `value_percentile` at 50."""
 Operator = Literal["gt", "gte", "lt", "lte", "eq", "neq"]
-Tlp = Literal["red", "amber+strict", "amber", "green", "clear"]
 
 NUMERIC: Final = frozenset({"value_sum", "value_avg", "value_percentile"})
 """Types whose field must hold numbers."""

@@ -18,8 +18,9 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from pipeline.correlate.correlation import Kind, Share, Tlp
+from pipeline.correlate.correlation import Kind, Share
 from pipeline.correlate.timespan import parse_timespan
+from schemas.alert import Tlp
 from schemas.errors import RuleError
 from schemas.member import MemberRegistry
 from schemas.rule_document import RuleDocument

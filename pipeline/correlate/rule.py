@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple, get_args
 import msgspec
 
 from pipeline.correlate.chaining import check_carried, check_settled_in_time, in_order, settle_alerts, with_families
-from pipeline.correlate.correlation import NUMERIC, Correlation, Reference, Tlp, fingerprint_of, tlp_of
+from pipeline.correlate.correlation import NUMERIC, Correlation, Reference, fingerprint_of, tlp_of
 from pipeline.correlate.correlation_block import Block, read_correlation
 from pipeline.correlate.federation_block import Federation, TooFewGroups, read_federation
-from schemas.alert import Level
+from schemas.alert import Level, Tlp
 from schemas.errors import RuleError
 from schemas.member import MemberRegistry
 from schemas.rule_document import RuleDocument

@@ -151,10 +151,10 @@ def test_the_template_is_installed_before_the_first_write_and_again_after_the_se
     store, _ = store_with(server)
     store.put([document("a", 1)])
     store.put([document("b", 1)])
-    assert server.templates == 2  # the centre's and the members'
+    assert server.templates == 3  # the centre's, the members', the shared one
     server.faults = [NoConnection("gone")]
     store.put([document("c", 1)])
-    assert server.templates == 4
+    assert server.templates == 6
 
 
 def test_large_documents_go_in_several_requests() -> None:

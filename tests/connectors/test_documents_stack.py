@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 from elasticsearch import ApiError
 
-from connectors.alert_index import AlertIndex, AlertQuery
+from connectors.alert_index import AlertIndex
+from connectors.alert_query import AlertQuery
 from connectors.documents import Conflict, ElasticsearchDocuments, Kind
 from connectors.elasticsearch import open_client
 from dashboard.audit import ALL, Audit
@@ -124,7 +125,7 @@ def test_the_new_questions_to_the_alert_index_are_understood(stack: RunningStack
     index = AlertIndex(stack.elasticsearch("dashboard"), request_timeout=30)
     query = AlertQuery(
         states=("open",), hit=("a-bank",), rules=("u",), tactics=("impact",), since=LONG_AGO, made_since=LONG_AGO,
-        key=("source.ip", "192.0.2.1"), only=("x",), without=("y",), order="made",
+        key=("source.ip", "192.0.2.1"), only=frozenset({"x"}), without=frozenset({"y"}), order="made",
     )  # fmt: skip
     assert index.find(query).total == 0
     assert isinstance(index.tally(), dict)

@@ -4,10 +4,12 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from elasticsearch import ApiError
 from elasticsearch import ConnectionError as NoConnection
+from pydantic import ValidationError
 
 from connectors.elasticsearch import abilities, explained, is_ready, open_client, translated, wait_until_ready
 from connectors.settings import ElasticsearchConnection
@@ -64,22 +66,59 @@ def test_a_server_that_is_away_is_not_ready_and_waiting_for_it_ends(connection: 
 
 @pytest.mark.parametrize(("status", "there"), [(400, False), (405, False), (403, True), (404, True)])
 def test_an_ability_is_told_by_whether_its_address_is_served_whoever_may_use_it(status: int, there: bool) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise api_error(status)
+    able = abilities(server(api_error(status), ["x-pack-security"]))
+    assert able == {"data streams": there, "ILM": there, "API keys": False}
 
-    assert abilities(SimpleNamespace(perform_request=refuse)) == {"data streams": there, "ILM": there}  # type: ignore[arg-type]
+
+@pytest.mark.parametrize(
+    ("nodes", "there"),
+    [
+        ([["analysis-common", "x-pack-security"]], True),
+        ([["analysis-common"], ["x-pack-security"]], False),
+        ([[]], False),
+        ([], False),
+    ],
+)
+def test_api_keys_need_the_analysis_of_their_index_on_every_node(nodes: list[list[str]], there: bool) -> None:
+    assert abilities(server(api_error(404), *nodes))["API keys"] is there
+
+
+def server(answer: ApiError, *nodes: list[str]) -> Any:
+    """Answers so at the addresses of abilities; has nodes with these modules."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise answer
+
+    told = {str(number): {"modules": [{"name": name} for name in names]} for number, names in enumerate(nodes)}
+    info = SimpleNamespace(info=lambda **_: SimpleNamespace(body={"nodes": told}))
+    return SimpleNamespace(perform_request=refuse, nodes=info)
 
 
 def test_a_server_that_cannot_answer_now_is_not_said_to_lack_anything() -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise api_error(503)
-
     with pytest.raises(ApiError):
-        abilities(SimpleNamespace(perform_request=refuse))  # type: ignore[arg-type]
+        abilities(server(api_error(503)))
+
+
+def test_a_key_stands_in_place_of_user_and_password_and_nothing_is_between_the_two(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("ZW5jb2RlZA==\n")
+    key.chmod(0o600)
+    connection = ElasticsearchConnection(url="http://127.0.0.1:9", api_key_file=key)
+    with open_client(connection) as client:
+        assert client._headers["authorization"] == "ApiKey ZW5jb2RlZA=="
+    assert str(key) in str(explained(api_error(403), connection))
+    for wrong in (
+        {},
+        {"username": "x"},
+        {"password_file": key},
+        {"username": "x", "password_file": key, "api_key_file": key},
+    ):
+        with pytest.raises(ValidationError, match="api_key_file alone"):
+            ElasticsearchConnection(url="http://127.0.0.1:9", **wrong)
 
 
 def test_a_password_file_others_can_read_is_refused(connection: ElasticsearchConnection) -> None:
-    connection.password_file.chmod(0o644)
+    connection.secret_file.chmod(0o644)
     with pytest.raises(ConfigError, match="can be read by other users"):
         open_client(connection)
 

@@ -16,7 +16,7 @@ from kafka.errors import KafkaTimeoutError
 from connectors.indexer import IndexerSettings, read_records, resolve, run_indexer, send_letters
 from connectors.patience import Patience, Stopped
 from connectors.settings import ElasticsearchConnection, KafkaConnection
-from schemas.alert import Alert
+from schemas.alert import Alert, SharePolicy
 from schemas.errors import ConnectionError_
 from schemas.event import Origin, Rejected
 from tests.alert_samples import alert_id, make_alert
@@ -80,7 +80,7 @@ def test_an_alert_becomes_a_document_with_its_own_id_index_revision_and_bytes() 
 def test_each_member_hit_has_its_part_in_an_index_of_its_own_where_that_is_asked_for() -> None:
     alert = make_alert(revision=5)
     record = Record(alert.to_json())
-    documents, rejected = read_records([record], member_indices=True)
+    documents, rejected = read_records([record], frozenset({"members"}))
     assert rejected == []
     assert [(document.index, document.id, document.revision) for document in documents] == [
         ("alerts-centre-2026.11", alert.id, 5),
@@ -92,10 +92,23 @@ def test_each_member_hit_has_its_part_in_an_index_of_its_own_where_that_is_asked
     assert read_records([record])[0] == documents[:1]
 
 
+def test_what_all_members_may_see_has_an_index_of_its_own_where_that_is_asked_for() -> None:
+    alert = make_alert(revision=5)
+    shared = alert.model_copy(deep=True)
+    shared.jointsoc.share = SharePolicy(k=2, tlp="green")
+    documents, _ = read_records([Record(alert.to_json()), Record(shared.to_json())], frozenset({"shared"}))
+    assert [(document.index, document.id, document.revision) for document in documents] == [
+        ("alerts-centre-2026.11", alert.id, 5),
+        ("alerts-centre-2026.11", alert.id, 5),
+        ("alerts-shared-2026.11", f"{alert.id}.shared", 5),
+    ]
+    assert b"meridian" not in documents[2].source
+
+
 def test_a_member_whose_id_names_no_index_makes_a_dead_letter_of_its_alert() -> None:
     alert = make_alert()
     alert.jointsoc.members[0].id = "../x"
-    _, rejected = read_records([Record(alert.to_json())], member_indices=True)
+    _, rejected = read_records([Record(alert.to_json())], frozenset({"members"}))
     assert "jointsoc.members: names no index" in rejected[0].detail
 
 
@@ -209,7 +222,7 @@ class Centre:
         self.server, self.producer, self.stop = ElasticsearchDouble(), ClosableProducer(), threading.Event()
         self.consumer = ConsumerDouble(batches, self.server)
         self.kafka_refusals = 0
-        monkeypatch.setattr("connectors.indexer.open_client", lambda connection: self.server)
+        monkeypatch.setattr("connectors.indexer.open_client", lambda connection, **_: self.server)
         monkeypatch.setattr("connectors.indexer.open_producer", lambda *_, **__: self.producer)
         monkeypatch.setattr("connectors.indexer.open_consumer", self._open_consumer)
 

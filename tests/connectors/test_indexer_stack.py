@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
-from connectors.alert_index import AlertIndex, AlertQuery
+from connectors.alert_index import AlertIndex
+from connectors.alert_query import AlertQuery
 from connectors.elasticsearch import open_client
 from connectors.kafka import open_producer
 from schemas.alert import SETTLED_REVISION, SUPERSEDED_REVISION, Alert

@@ -18,9 +18,10 @@ from dashboard.desk import Desk
 from dashboard.triage import Wish
 from deploy.local.configuration import config_file
 from pipeline.cli.index import index as index_command
-from schemas.alert import Alert
+from schemas.alert import Alert, SharePolicy
 from schemas.errors import ConnectionError_
-from schemas.index_template import index_of
+from schemas.index_template import index_of, shared_index_of
+from schemas.shared_part import SharedPart, shared_part_of
 from schemas.times import now_ms
 from tests.alert_samples import make_alert
 from tests.running_stack import RunningStack
@@ -54,6 +55,7 @@ def now_in(index: AlertIndex, alert: Alert) -> Alert | None:
 def test_a_lost_or_wrongly_mapped_index_comes_back_and_what_people_wrote_stays(stack: RunningStack) -> None:
     word, start = f"rebuild {now_ms()}", now_ms() - 60_000
     alert, other = make_alert(f"{word} a", start=start), make_alert(f"{word} b", start=start)
+    alert.jointsoc.share, alert.jointsoc.groups = SharePolicy(k=2, tlp="green"), 2
     grown = alert.model_copy(deep=True)
     grown.jointsoc.alert.revision, grown.message = 505, "grown"
     garbage = f'{{"no alert": "{word}"}}'.encode()
@@ -70,6 +72,7 @@ def test_a_lost_or_wrongly_mapped_index_comes_back_and_what_people_wrote_stays(s
 
     with open_client(stack.elasticsearch("rebuilder"), request_timeout=30) as client:
         client.indices.delete(index=index_of(alert.id))
+        client.indices.delete(index=shared_index_of(alert.id))
         client.indices.create(index=index_of(alert.id), mappings={"properties": {"message": {"type": "keyword"}}})
         with pytest.raises(ApiError) as refused:
             client.indices.delete(index="workflow-alerts")
@@ -85,8 +88,10 @@ def test_a_lost_or_wrongly_mapped_index_comes_back_and_what_people_wrote_stays(s
     assert desk.of(grown) == closed
     with open_client(stack.elasticsearch("operator")) as client:
         mapping = client.indices.get_mapping(index=index_of(alert.id))[index_of(alert.id)]["mappings"]
+        shared = client.get(index=shared_index_of(alert.id), id=f"{alert.id}.shared")["_source"]
     assert mapping["properties"]["message"]["type"] == "text"
     assert mapping["dynamic"] == "false"
+    assert SharedPart.model_validate(shared) == shared_part_of(grown)
     assert len(stack.dead_letters()) == letters, "what was refused is not refused a second time"
     later = make_alert(f"{word} c", start=start)
     send(stack, later.to_json())

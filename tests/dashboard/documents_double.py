@@ -8,7 +8,7 @@ from copy import deepcopy
 from fnmatch import fnmatch
 from typing import Any
 
-from connectors.documents import Conflict, Kind, Stored, Version, Where
+from connectors.documents import MAX_IDS, Conflict, Kind, Stored, Version, Where
 from schemas.errors import ConnectionError_
 
 
@@ -56,7 +56,7 @@ class DocumentsDouble:
         return found[:limit]
 
     def ids(self, kind: Kind, where: Where) -> list[str]:
-        return [one.id for one in self.find(kind, where, limit=10**6)]
+        return [one.id for one in self.find(kind, where, limit=MAX_IDS)]
 
     def counts(self, kind: Kind, field: str, where: Where) -> dict[str, int]:
         return dict(Counter(v for one in self.find(kind, where, limit=10**6) for v in _values(one.body, field)))

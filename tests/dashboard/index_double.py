@@ -10,7 +10,8 @@ from pathlib import Path
 import yaml
 from fastapi.testclient import TestClient
 
-from connectors.alert_index import LEVELS, AlertQuery, Counts, Found
+from connectors.alert_index import Counts, Found
+from connectors.alert_query import LEVELS, AlertQuery
 from connectors.settings import ElasticsearchConnection, KafkaConnection
 from dashboard.app import create_app
 from dashboard.settings import DashboardSettings
@@ -45,7 +46,7 @@ class IndexDouble:
             fitting.sort(key=lambda alert: LEVELS.index(alert.jointsoc.alert.level))
         return Found(fitting[: query.limit], len(fitting), more=len(fitting) > query.limit)
 
-    def counts(self, query: AlertQuery) -> Counts:
+    def counts(self, query: AlertQuery, *, patient: bool = True) -> Counts:
         fitting = self._fitting(query)
         return Counts(
             len(fitting),

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -20,6 +21,7 @@ from joserfc.jwk import RSAKey
 
 Answer = tuple[int, dict[str, Any]]
 CLIENT, SECRET = "jointsoc", "a secret of the client's"
+LOG_IN_PAGE = b"<!doctype html><title>Provider</title><form method=post><button>Continue</button></form>"
 
 
 @dataclass
@@ -52,13 +54,20 @@ class Provider:
 
     def log_in(self, authorize: str) -> str:
         """What a person's browser does there; gives the address it is sent back to, path and query."""
+        return "/login/oidc/callback?" + self._granted(authorize)
+
+    def send_back(self, authorize: str) -> str:
+        """The whole address that a person's browser is sent back to."""
+        return parse_qs(urlsplit(authorize).query)["redirect_uri"][0] + "?" + self._granted(authorize)
+
+    def _granted(self, authorize: str) -> str:
         asked = {name: values[0] for name, values in parse_qs(urlsplit(authorize).query).items()}
         assert asked["response_type"] == "code"
         assert asked["client_id"] == CLIENT
         assert asked["code_challenge_method"] == "S256"
         code = secrets.token_urlsafe(8)
         self.codes[code] = asked
-        return "/login/oidc/callback?" + urlencode({"code": code, "state": asked["state"]})
+        return urlencode({"code": code, "state": asked["state"]})
 
     def _token(self, headers: Mapping[str, str], sent: dict[str, str]) -> Answer:
         asked = self.codes.pop(sent.get("code", ""), None)
@@ -76,26 +85,39 @@ class Provider:
 
 @contextmanager
 def provider() -> Iterator[Provider]:
-    """Serve until the block ends."""
+    """Serve until the block ends: under a name that is another site than the dashboard's, as browsers see it."""
     one = Provider()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            length = int(self.headers.get("Content-Length", 0))
-            status, body = one.answer(self.path, self.headers, self.rfile.read(length))
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.end_headers()
-            self.wfile.write(orjson.dumps(body))
+            if self.path.startswith("/authorize?"):
+                self._send(200, "text/html", LOG_IN_PAGE)
+            else:
+                self._answer()
 
         def do_POST(self) -> None:
-            self.do_GET()
+            if self.path.startswith("/authorize?"):
+                self._send(303, "text/html", b"", {"Location": one.send_back(self.path)})
+            else:
+                self._answer()
+
+        def _answer(self) -> None:
+            length = int(self.headers.get("Content-Length", 0))
+            status, body = one.answer(self.path, self.headers, self.rfile.read(length))
+            self._send(status, "application/json", orjson.dumps(body))
+
+        def _send(self, status: int, kind: str, body: bytes, more: Mapping[str, str] = MappingProxyType({})) -> None:
+            self.send_response(status)
+            for name, value in ({"Content-Type": kind, "Content-Length": str(len(body))} | more).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
             """Not into the test's output."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    one.address = f"http://127.0.0.1:{server.server_port}"
+    one.address = f"http://localhost:{server.server_port}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield one

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from fastapi.testclient import TestClient
 
-from connectors.alert_index import AlertQuery
+from connectors.alert_query import AlertQuery
 from dashboard.boards import (
     FEW,
     age_edges,

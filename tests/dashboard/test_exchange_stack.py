@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
-import httpx
+import httpx2
 import orjson
 import pytest
 
@@ -34,10 +34,10 @@ def eventually(condition: Callable[[], Any], seconds: float = 90) -> Any:
 
 
 @pytest.fixture
-def program(stack: RunningStack) -> Iterator[httpx.Client]:
+def program(stack: RunningStack) -> Iterator[httpx2.Client]:
     secret = Tokens(stack.settings.secrets).make("analyst", f"test-{uuid4().hex[:8]}", 1)
     headers = {"authorization": f"Bearer {secret}"}
-    with httpx.Client(base_url=stack.settings.dashboard_url, headers=headers, timeout=30) as client:
+    with httpx2.Client(base_url=stack.settings.dashboard_url, headers=headers, timeout=30) as client:
         yield client
 
 
@@ -60,7 +60,7 @@ def an_alert(stack: RunningStack) -> Alert:
     return alert
 
 
-def test_an_alert_is_worked_on_told_to_a_member_and_answered(stack: RunningStack, program: httpx.Client) -> None:
+def test_an_alert_is_worked_on_told_to_a_member_and_answered(stack: RunningStack, program: httpx2.Client) -> None:
     alert = an_alert(stack)
     address = f"/api/v1/alerts/{alert.id}"
     eventually(lambda: program.get(address).status_code == 200)
@@ -99,7 +99,7 @@ def test_an_alert_is_worked_on_told_to_a_member_and_answered(stack: RunningStack
     assert [entry["deed"] for entry in history] == ["acknowledged", "notified", "answered"]
 
 
-def test_a_superseded_alert_hands_over_what_people_said(stack: RunningStack, program: httpx.Client) -> None:
+def test_a_superseded_alert_hands_over_what_people_said(stack: RunningStack, program: httpx2.Client) -> None:
     alert = an_alert(stack)
     eventually(lambda: program.get(f"/api/v1/alerts/{alert.id}").status_code == 200)
     program.post(f"/api/v1/alerts/{alert.id}/workflow", json={"act": "tag", "value": "handed-over"})
@@ -115,7 +115,7 @@ def test_a_superseded_alert_hands_over_what_people_said(stack: RunningStack, pro
     assert heir["tags"] == ["handed-over"]
 
 
-def test_the_job_s_accounts_reach_the_boards(stack: RunningStack, program: httpx.Client) -> None:
+def test_the_job_s_accounts_reach_the_boards(stack: RunningStack, program: httpx2.Client) -> None:
     an_alert(stack)
 
     def counted() -> bool:

@@ -221,7 +221,7 @@ def test_ids_are_found_by_status_assignee_and_tag(desk: Desk, documents: Documen
     assert ids(statuses=("closed",)) == [b.id]
     assert ids(statuses=("closed", "acknowledged"), assignee="mei") == [a.id]
     assert ids(statuses=("closed",), tag="exercise") == [b.id]
-    assert desk.with_status(("closed", "moved")) == (b.id,)
+    assert desk.with_status(("closed", "moved")) == {b.id}
     assert desk.counts("level", "closed") == {"high": 1}
     assert desk.counts("status") == {"acknowledged": 1, "closed": 1}
     assert set(documents.indices) == {WORKFLOW.index}
@@ -233,10 +233,23 @@ def test_statuses_that_another_process_writes_are_learnt_and_those_written_here_
     a, b, c = make_alert("a"), make_alert("b"), make_alert("c")
     other = Desk(documents, index, lambda: NOON - 50_000)
     other.grant(a, Wish("close", 0, "drill"), "lin")
-    assert desk.with_status(("closed",)) == (a.id,)
+    assert desk.with_status(("closed",)) == {a.id}
     desk.grant(b, Wish("close", 0, "drill"), "mei")
-    assert set(desk.with_status(("closed",))) == {a.id, b.id}
+    assert desk.with_status(("closed",)) == {a.id, b.id}
     monkeypatch.setattr("dashboard.desk._KEEP_SECONDS", -1.0)
     other.grant(c, Wish("close", 0, "drill"), "lin")
     other.grant(a, Wish("reopen", 1), "lin")
-    assert set(desk.with_status(("closed",))) == {b.id, c.id}
+    assert desk.with_status(("closed",)) == {b.id, c.id}
+
+
+def test_who_closes_more_than_can_be_remembered_is_told(
+    desk: Desk, documents: DocumentsDouble, index: IndexDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        desk.grant(make_alert(name), Wish("close", 0, "drill"), "mei")
+    monkeypatch.setattr("tests.dashboard.documents_double.MAX_IDS", 2)
+    monkeypatch.setattr("dashboard.desk.MAX_IDS", 2)
+    later = Desk(documents, index)
+    assert later.with_status(("closed",)) == {make_alert("b").id, make_alert("c").id}
+    assert later.forgets
+    assert not desk.forgets

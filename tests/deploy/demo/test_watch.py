@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.alert_index import AlertQuery, Found
+from connectors.alert_index import Found
+from connectors.alert_query import AlertQuery
 from deploy.demo.watch import Watch
 from schemas.alert import Alert
 from schemas.errors import ConnectionError_

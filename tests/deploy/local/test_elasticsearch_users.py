@@ -41,7 +41,7 @@ def test_nobody_is_a_superuser_and_nobody_has_all_indices() -> None:
             assert "*" not in grant["names"]
 
 
-def test_only_the_indexer_and_the_rebuild_write_alerts() -> None:
+def test_only_the_indexer_and_who_rebuilds_the_index_write_alerts() -> None:
     writes = {"write", "index", "create", "delete", "manage", "create_index"}
     writers = {
         user
