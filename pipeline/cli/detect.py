@@ -19,7 +19,7 @@ from pipeline.cli.rule_loading import is_rules, load_plans, taxonomy_option
 from pipeline.detect.evaluate import Detector
 from pipeline.detect.lines import LineMatcher
 from pipeline.detect.nodes import Matched
-from pipeline.detect.records import READ_BYTES, STDIN, Found, Records, read_file, read_line, read_stream
+from pipeline.detect.records import READ_BYTES, STDIN, Found, Lines, Records, read_file, read_line, read_stream
 from pipeline.detect.taxonomy import Taxonomy
 from pipeline.detect.view import elements_of
 from schemas.errors import ConfigError, printable
@@ -80,13 +80,13 @@ class Matcher:
         place = b'{"source":' + orjson.dumps(source) + b',"record":'
         number = 0
         for piece in records.pieces:
-            if not isinstance(piece, list):
+            if not isinstance(piece, Lines):
                 number += 1
                 self._match(source, number, piece, place)
                 continue
             # What the first events say is looked at before they are matched.
-            known = self._lines.match(piece) if self._tally.events >= self._looked_at else [None] * len(piece)
-            for line, matched in zip(piece, known, strict=True):
+            known = self._lines.match(piece) if self._tally.events >= self._looked_at else [None] * len(piece.lines)
+            for line, matched in zip(piece.lines, known, strict=True):
                 if matched is None:
                     for found in read_line(line):
                         number += 1

@@ -22,6 +22,8 @@ from schemas.logsource import deciding_fields, derive_logsource
 
 MEMO_BYTES: Final = 64 * 1024 * 1024
 """What a detector may remember; then it starts afresh. High-cardinality values cannot grow it."""
+RULE_BYTES: Final = 8 * 1024
+"""As much for each rule at least: what is left of a rule in events of many shapes is remembered too."""
 _ENTRY_BYTES: Final = 300
 
 
@@ -33,7 +35,7 @@ class Detector:
         routed: put an event only to the rules of its log source: what it states or `derive_logsource` finds; false: to
             all of them.
         assumed: `jointsoc.logsource.*` of events that have none of their own.
-        memo_bytes: what remembered values may take.
+        memo_bytes: what remembered values may take; None: `MEMO_BYTES`, more with more than some 8,000 rules.
 
     Raises:
         RuleError: a plan with a regular expression that does not compile (a damaged pack).
@@ -45,12 +47,12 @@ class Detector:
         *,
         routed: bool = True,
         assumed: Fields | None = None,
-        memo_bytes: int = MEMO_BYTES,
+        memo_bytes: int | None = None,
     ) -> None:
         self.plans = tuple(plans)
         self._routed = routed
         self._assumed = assumed or {}
-        self._memo_bytes = memo_bytes
+        self._memo_bytes = max(MEMO_BYTES, RULE_BYTES * len(plans)) if memo_bytes is None else memo_bytes
         atoms = Atoms()
         formulas = [atoms.formula(plan.expression) for plan in self.plans]
         self._tables = Tables(atoms)

@@ -139,11 +139,6 @@ def _flattened(whole: type[Both | Either], parts: Iterable[Formula]) -> Iterator
             yield part
 
 
-def asked_in(formula: Formula) -> frozenset[Asked]:
-    """Everything a formula is about."""
-    return frozenset(part.asked for part in sets_of(formula))
-
-
 def sets_of(formula: Formula) -> list[SomeOf | EachOf]:
     """The leaves of a formula, in no order."""
     found: list[SomeOf | EachOf] = []

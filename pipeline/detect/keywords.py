@@ -120,14 +120,18 @@ class TextGate:
 
     def near(self, text: bytes) -> bool:
         """Whether a boolean or a keyword may be in a text."""
-        apart = self.lines_apart((text,))
+        apart = self.lines_apart((text,), text)
         return bool(apart.near or apart.typed)
 
-    def lines_apart(self, lines: Sequence[bytes]) -> Apart:
-        """The lines that may hold something of the kind."""
+    def lines_apart(self, lines: Sequence[bytes], text: bytes) -> Apart:
+        """The lines that may hold something of the kind.
+
+        Args:
+            lines: without their ends.
+            text: the same, one below the other.
+        """
         if self._waiting:
             self._search_for_more()
-        text = b"\n".join(lines)
         hits = self._find(text.lower())
         near: set[int] = set()
         typed: set[int] = set()

@@ -6,7 +6,6 @@ follows from its names, and is done once for each shape. A line for which that i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from operator import getitem
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from pipeline.detect import envelopes
 from pipeline.detect.evaluate import Detector, with_open
 from pipeline.detect.memos import told_apart
 from pipeline.detect.nodes import Later, Matched, Node
+from pipeline.detect.records import Lines
 from pipeline.detect.shapes import Names, Renamed, Shape, Shapes, Way
 from pipeline.detect.tables import names_above
 from pipeline.detect.windows import VALUED, dotted_names, event_fields, renaming
@@ -42,9 +42,10 @@ class LineMatcher:
         self._memory = self._detector.memory
         self._shapes = Shapes(self._detector, _rename, valued=VALUED, above_fields=self._above_fields)
 
-    def match(self, lines: Sequence[bytes]) -> list[Matched | None]:
+    def match(self, piece: Lines) -> list[Matched | None]:
         """Indexes of the plans that each line's event fulfils; None for a line that has to be read for itself."""
-        near, typed, nested = self._detector.text_gate.lines_apart(lines)
+        near, typed, nested = self._detector.text_gate.lines_apart(*piece)
+        lines = piece.lines
         if self._memory is not self._detector.memory:
             self._begin()
         near = near.union(number for number in nested if _is_refusable(lines[number]))

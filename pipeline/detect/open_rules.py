@@ -27,7 +27,7 @@ from pipeline.detect.formula import (
 from pipeline.detect.memos import ENTRY_BYTES, Memory
 from pipeline.detect.tables import Tables
 
-UNKNOWN_WEIGHT: Final = 1e6
+_UNKNOWN_WEIGHT: Final = 1e6
 _KEYWORDS: Final[frozenset[Asked]] = frozenset((Late.KEYWORDS,))
 
 
@@ -123,10 +123,13 @@ class OpenRule:
         known = self._witnesses.get(mine)
         if known is None:
             hidden = frozenset[Atom]().union(*(self.by_asked[asked] for asked in mine))
-            weigh = self._tables.weigh
-            found = witnesses_of(self.formula, lambda atom: UNKNOWN_WEIGHT if atom in hidden else weigh(atom))
+
+            def weigh(atom: Atom) -> float:
+                return _UNKNOWN_WEIGHT if atom in hidden else self._tables.weigh(atom)
+
+            found = witnesses_of(self.formula, weigh if hidden else self._tables.weigh)
             if found is None or not hidden.isdisjoint(found[1]):
-                found = UNKNOWN_WEIGHT, frozenset()
+                found = _UNKNOWN_WEIGHT, frozenset()
             self._memory.spend(ENTRY_BYTES)
             known = self._witnesses[mine] = found
         return known

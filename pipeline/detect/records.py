@@ -47,9 +47,22 @@ class Record(NamedTuple):
     problem: str = ""
 
 
+class Lines(NamedTuple):
+    """Some lines of a stream."""
+
+    lines: list[bytes]
+    text: bytes
+    """The same, one below the other."""
+
+    @classmethod
+    def of(cls, lines: list[bytes]) -> Lines:
+        """Lines of which the text is not at hand."""
+        return cls(lines, b"\n".join(lines))
+
+
 Found = tuple[Fields | None, str]
 """A record's fields, or None and the problem."""
-Piece = Found | list[bytes]
+Piece = Found | Lines
 """What has been read of a stream: one record, or lines of JSON that nobody has looked at."""
 
 
@@ -65,7 +78,7 @@ class Records(Iterable[Record]):
 
 
 def _records_of(piece: Piece) -> Iterable[Found]:
-    return chain.from_iterable(map(read_line, piece)) if isinstance(piece, list) else (piece,)
+    return chain.from_iterable(map(read_line, piece.lines)) if isinstance(piece, Lines) else (piece,)
 
 
 def read_file(path: Path) -> Records:
@@ -147,7 +160,7 @@ def _read_lines_or_text(stream: io.BufferedReader[Any] | io.BytesIO, *, text: bo
     first = first.removeprefix(b"\xef\xbb\xbf")
     if text and not _begins_json(first):
         for piece in _line_pieces(first, stream):
-            yield from map(_text_line, piece) if isinstance(piece, list) else (piece,)
+            yield from map(_text_line, piece.lines) if isinstance(piece, Lines) else (piece,)
     elif _is_object(first) or first.lstrip()[:1] not in {b"{", b"["}:
         yield from _line_pieces(first, stream)
     else:
@@ -197,12 +210,13 @@ def _line_pieces(first: bytes, stream: io.BufferedReader[Any] | io.BytesIO) -> I
 
 
 def _whole_lines(text: bytes) -> Iterator[Piece]:
-    lines = list(filter(bytes.strip, text.split(b"\n")))
+    every = text.split(b"\n")
+    lines = list(filter(bytes.strip, every))
     if len(text) < MAX_LINE_BYTES:
-        yield lines
+        yield Lines(lines, text) if len(lines) == len(every) else Lines.of(lines)
     else:
         for line in lines:
-            yield [line] if len(line) < MAX_LINE_BYTES else _too_long()
+            yield Lines.of([line]) if len(line) < MAX_LINE_BYTES else _too_long()
 
 
 def _too_long() -> tuple[None, str]:

@@ -24,10 +24,12 @@ MAX_PROGRAM_BYTES: Final = 1 << 20
 """What one compiled pattern may take; `(a{1000}){1000}` is refused instead of built."""
 MAX_SET_BYTES: Final = 1 << 26
 """What the expressions of one field may take together while they search."""
-MAX_PASS: Final = 1_024
+MAX_PASS: Final = 8_192
 """Characters that are searched for all expressions of a field in one pass."""
 CREDIT: Final = 50e-6
 """Seconds of such passes that every text adds to what they may take."""
+SLOWEST: Final = 50e-6
+"""Seconds that a character may take in such a pass; what took longer was the wait for a busy processor."""
 MAX_CREDIT: Final = 0.2
 """Seconds; enough to build the automaton for ordinary texts."""
 
@@ -91,7 +93,7 @@ class RegexSet:
             return self._one_by_one(text)
         begun = self._clock()
         found: list[int] | None = self._all.Match(_encoded(text))
-        self._credit -= self._clock() - begun
+        self._credit -= min(self._clock() - begun, SLOWEST * len(text))
         if found == self._nothing:
             return []
         if not found or self._witness not in found:

@@ -3,6 +3,9 @@
 Equal texts and numbers are dictionary look-ups. All `contains`, `startswith` and `endswith` of a field are one
 Aho-Corasick automaton: the value is searched between two marks, so that a beginning or an end is a literal like any
 other. Patterns with wildcards hang on their longest literal. What is left is tested one by one, by the plain evaluator.
+
+What the pass finds is the value's *trace*. Texts that are new again and again leave the same few traces, and which
+atoms are true of a trace is worked out once: a path that ends in a number never seen takes 1.5 us, not 4.
 """
 
 from __future__ import annotations
@@ -201,14 +204,15 @@ class _Texts:
     def _literals_in(self, text: str) -> frozenset[str]:
         return frozenset(self._find(f"{_BEGIN}{text}{_END}", overlapping=True)) if self._find else frozenset()
 
-    def _looked_for(self, texts: Sequence[str], literals: frozenset[str]) -> Iterator[Atom]:
-        yield from self._any
+    def _looked_for(self, texts: Sequence[str], literals: frozenset[str]) -> list[Atom]:
+        found = [*self._any]
         for text in texts:
-            yield from self._equal.get(text, ())
-        gated = (self._gated[gate] for gate in self._gates.intersection(literals))
-        for atom, matches in chain(self._ungated, *gated):
-            if any(map(matches, texts)):
-                yield atom
+            found += self._equal.get(text, ())
+        tests = self._ungated
+        if not literals.isdisjoint(self._gates):
+            tests = [*tests, *chain.from_iterable(self._gated[gate] for gate in self._gates.intersection(literals))]
+        found += [atom for atom, matches in tests if any(map(matches, texts))]
+        return found
 
     def atoms_of(self, trace: Trace) -> TrueAtoms:
         """The atoms that are true of texts with this trace."""

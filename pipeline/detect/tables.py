@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from pipeline.detect.formula import Atom, Atoms, TrueAtoms
@@ -22,6 +22,9 @@ class Tables:
     Args:
         atoms: of all rules.
 
+    Attributes:
+        weigh: how often an atom is likely to be true: lower is rarer.
+
     Raises:
         RuleError: a regular expression that does not compile (a damaged pack).
     """
@@ -30,12 +33,8 @@ class Tables:
         groups = atoms.by_asked()
         self.leaves: Sequence[Leaf] = atoms.leaves
         self.scans = {field: Scan(group) for field, group in groups.items() if isinstance(field, str)}
-        self._weights = [_weight(leaf) for leaf in atoms.leaves]
+        self.weigh: Callable[[Atom], float] = [_weight(leaf) for leaf in atoms.leaves].__getitem__
         self._shaped = frozenset(field for field, scan in self.scans.items() if scan.absent or scan.present)
-
-    def weigh(self, atom: Atom) -> float:
-        """How often an atom is likely to be true: lower is rarer."""
-        return self._weights[atom]
 
     def objects(self, absent: Collection[str], names: Collection[str]) -> frozenset[str]:
         """Those of the absent fields that are objects: one of the names lies below them."""

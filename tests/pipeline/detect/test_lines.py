@@ -14,7 +14,7 @@ from pipeline.detect.keywords import MAX_SEARCHED
 from pipeline.detect.lines import LineMatcher
 from pipeline.detect.plain import compile_test
 from pipeline.detect.plan import Boolean, DetectionPlan, LogSource, Number, Text
-from pipeline.detect.records import read_line
+from pipeline.detect.records import Lines, read_line
 from pipeline.detect.view import EventView
 from schemas.event import MAX_DEPTH, MAX_ELEMENTS
 
@@ -57,7 +57,7 @@ def test_lines_have_the_plain_verdicts_however_their_json_is_written(
     rules = [*BY_KEYWORD, *BY_FIELD]
     matcher = LineMatcher(Detector(rules, routed=False, memo_bytes=memo_bytes))
     for _ in ("keywords not yet searched for", "searched for"):
-        for line, matched in zip(lines, matcher.match(lines), strict=True):
+        for line, matched in zip(lines, matcher.match(Lines.of(lines)), strict=True):
             assert matched is None or matched == plainly(rules, line), line
 
 
@@ -73,7 +73,7 @@ def test_lines_have_the_plain_verdicts_however_their_json_is_written(
 )
 def test_ordinary_lines_are_not_left_to_the_reader(line: bytes) -> None:
     matcher = LineMatcher(Detector(BY_FIELD, routed=False))
-    assert matcher.match([line]) == [plainly(BY_FIELD, line)]
+    assert matcher.match(Lines.of([line])) == [plainly(BY_FIELD, line)]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_ordinary_lines_are_not_left_to_the_reader(line: bytes) -> None:
     ],
 )
 def test_what_may_be_refused_is_left_to_the_reader(line: bytes) -> None:
-    assert LineMatcher(Detector(BY_FIELD, routed=False)).match([line]) == [None]
+    assert LineMatcher(Detector(BY_FIELD, routed=False)).match(Lines.of([line])) == [None]
 
 
 @pytest.mark.parametrize("text", ['":true story', '":[mimikatz', '": {evil', '":false rumours are evil', "\u017fexy"])
@@ -99,5 +99,5 @@ def test_no_keyword_hides_in_what_the_search_finds_first(text: str, escaped: boo
     line = written({"c": text}, (",", ":"), escaped=escaped)
     others = [DetectionPlan(f"{n}", "", LogSource(), Text(None, "contains", f"other {n}")) for n in range(more)]
     matcher = LineMatcher(Detector([*BY_KEYWORD, *others], routed=False))
-    assert matcher.match([b'{"c":"nothing"}']) == [()]
-    assert matcher.match([line, b'{"c":"nothing"}']) == [None, ()]
+    assert matcher.match(Lines.of([b'{"c":"nothing"}'])) == [()]
+    assert matcher.match(Lines.of([line, b'{"c":"nothing"}'])) == [None, ()]

@@ -85,13 +85,21 @@ def test_texts_that_use_up_the_sets_time_are_searched_otherwise_until_there_is_t
     def passes(count: int) -> int:
         before = clock.now
         for _ in range(count):
-            together.found_in("ab")
+            together.found_in("z" * MAX_PASS)
         return round((clock.now - before) / clock.seconds) // 2
 
     assert passes(1) == 1
     assert passes(1_000) == 0
     owed = int(MAX_CREDIT / CREDIT)
     assert passes(2 * owed) == 1, "one for each stretch that pays for it"
+
+
+def test_waits_for_a_busy_processor_use_up_no_time() -> None:
+    clock = Slow(2 * MAX_CREDIT)
+    together = RegexSet(PATTERNS, clock)
+    for _ in range(100):
+        together.found_in("a")
+    assert clock.now == pytest.approx(100 * 2 * clock.seconds)
 
 
 def test_a_long_text_never_goes_through_the_set() -> None:
