@@ -8,6 +8,7 @@ instead of our traffic, and rsigma's daemon is given the same, if it is on the p
 
 from __future__ import annotations
 
+import http
 import os
 import random
 import shutil
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from elasticsearch import ApiError
 from kafka import KafkaProducer
 from rich.console import Console
 from rich.table import Table
@@ -81,7 +83,12 @@ def _collect(client: object, pending: dict[str, float], found: list[float]) -> N
     if not pending:
         return
     query = {"terms": {"jointsoc.group_by.source.ip": list(pending)}}
-    answer = client.search(index="alerts-*", query=query, size=500)  # type: ignore[attr-defined]
+    try:
+        answer = client.search(index="alerts-*", query=query, size=500)  # type: ignore[attr-defined]
+    except ApiError as error:
+        if error.meta.status != http.HTTPStatus.SERVICE_UNAVAILABLE:
+            raise
+        return  # an index that has just been made: its shard is not there yet, and the next question comes at once
     now = time.time()
     for hit in answer["hits"]["hits"]:
         address = hit["_source"]["jointsoc"]["group_by"]["source.ip"]
@@ -91,7 +98,8 @@ def _collect(client: object, pending: dict[str, float], found: list[float]) -> N
 
 def _told(figures: Figures) -> str:
     rates = f"{figures.steady:,.0f} events/s steady, {figures.whole:,.0f} whole"
-    return f"{rates}, {figures.cpu * 1e6:.0f} us of processor each"
+    shares = ", ".join(f"{name} {seconds * 1e6:.0f}" for name, seconds in figures.spent.items())
+    return f"{rates}, {figures.cpu * 1e6:.0f} us of processor each ({shares})"
 
 
 def main() -> None:

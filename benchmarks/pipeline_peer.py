@@ -46,7 +46,7 @@ def daemon_throughput(rsigma: str, rules: Path, lines: Sequence[bytes]) -> Figur
             seconds, cpu = time.monotonic() - begun, sum(process.cpu_times()[:2]) - before
         finally:
             daemon.terminate()
-    return Figures(len(lines) / seconds, len(lines) / seconds, cpu / len(lines))
+    return Figures(len(lines) / seconds, len(lines) / seconds, {"rsigma": cpu / len(lines)})
 
 
 def _post(lines: Sequence[bytes]) -> None:

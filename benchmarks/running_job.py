@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -54,24 +55,43 @@ def work_off(settings: StackSettings, lines: Iterator[bytes], events: int, per_r
     stop_job(settings, lambda _: None)
     before = _lines(settings)
     _fill(settings, lines, events, per_record)
-    spent, begun = _cpu(settings), time.monotonic()
+    begun = time.monotonic()
     start(settings, JOB_STEP, _quiet)
-    samples: list[tuple[float, int]] = []
+    samples: list[_Sample] = []
     for moment, done in _progress(settings, before):
-        samples.append((moment, done))
+        samples.append(_Sample(moment, done, _cpu(settings)))
         if done >= events:
             break
-    steady = [(moment, done) for moment, done in samples if 0.05 * events <= done <= 0.95 * events]
-    slope = 0.0
-    if len(steady) > 1:
-        slope = (steady[-1][1] - steady[0][1]) / (steady[-1][0] - steady[0][0])
-    return Figures(events / (samples[-1][0] - begun), slope, (_cpu(settings) - spent) / events)
+    whole = events / (samples[-1].moment - begun)
+    steady = [sample for sample in samples if 0.5 * events <= sample.done <= 0.95 * events]
+    if len(steady) < 2:
+        return Figures(whole, 0.0, {})
+    first, last = steady[0], steady[-1]
+    done = last.done - first.done
+    spent = {name: (seconds - first.cpu.get(name, 0.0)) / done for name, seconds in last.cpu.items()}
+    return Figures(whole, done / (last.moment - first.moment), spent)
 
 
-def _cpu(settings: StackSettings) -> float:
-    """Processor seconds so far of the broker, the TaskManager and its Python workers."""
-    pids = [one.pid for name in ("kafka", "taskmanager-1") for one in find_processes(settings, name)]
-    return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids)
+class _Sample(NamedTuple):
+    moment: float
+    done: int
+    cpu: dict[str, float]
+
+
+def _cpu(settings: StackSettings) -> dict[str, float]:
+    """Processor seconds so far of the broker, the TaskManager, and its Python workers, oldest first."""
+    seconds: dict[str, float] = {}
+    for name in ("kafka", "taskmanager-1"):
+        for one in find_processes(settings, name):
+            process = psutil.Process(one.pid)
+            if one.leads:
+                told = name
+            elif "pyflink.fn_execution.beam.beam_boot" in process.cmdline():
+                told = f"python {sum(each.startswith('python') for each in seconds) + 1}"
+            else:
+                continue
+            seconds[told] = sum(process.cpu_times()[:2])
+    return seconds
 
 
 def _fill(settings: StackSettings, lines: Iterator[bytes], events: int, per_record: int) -> None:

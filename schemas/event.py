@@ -10,6 +10,7 @@ import msgspec
 import orjson
 
 from schemas.errors import printable
+from schemas.json_text import read_json
 from schemas.member import member_of_topic
 from schemas.times import from_rfc3339
 
@@ -109,7 +110,7 @@ def read_line(raw: bytes, origin: Origin, line: int, lateness: int, clock_offset
     if len(raw) > MAX_LINE_BYTES:
         return Rejected(raw, origin, line, "too-large", f"{len(raw)} bytes; at most {MAX_LINE_BYTES}")
     try:
-        data = orjson.loads(raw)
+        data = read_json(raw)
     except orjson.JSONDecodeError as error:
         reason: Reason = "not-json" if _is_utf8(raw) else "not-utf8"
         return Rejected(raw, origin, line, reason, str(error)[:200])

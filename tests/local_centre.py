@@ -73,13 +73,13 @@ class LocalCentre:
         for arrival in arrivals:
             self._newest = max(self._newest, arrival.appended)
             records.append(self._record(f"events.{arrival.member}", orjson.dumps(arrival.event), arrival.appended))
-        self._process(records)
+        self.read(records)
 
     def tick(self, appended: int) -> None:
         """The centre's clock writes into every topic."""
         self._newest = max(self._newest, appended)
         value = encode_tick(Tick(dict.fromkeys(self._topics, 1)))
-        self._process([self._record(topic, value, appended, tick=True) for topic in self._topics])
+        self.read([self._record(topic, value, appended, tick=True) for topic in self._topics])
 
     def settle(self) -> None:
         """Let more than a year pass, so that nothing stays open."""
@@ -96,7 +96,8 @@ class LocalCentre:
         self._offsets[topic] += 1
         return Record(value, topic, 0, offset, appended, tick)
 
-    def _process(self, records: list[Record]) -> None:
+    def read(self, records: list[Record]) -> None:
+        """One batch of records as a source delivers them."""
         self._batches += 1  # also the workers' clock: they look at their pack before every batch
         for message in self._detect.process(records):
             data = encode(message)

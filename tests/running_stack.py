@@ -202,16 +202,19 @@ def lease_ports() -> socket.socket:
     The socket holds the base itself, which no process of the stack uses: two runs that look at the same moment
     cannot both have it.
     """
-    for _ in range(200):
-        base = random.randrange(20_000, 31_000, 400)
+    taken: list[int] = []
+    for base in random.sample(range(12_000, 32_000, 400), 50):
         lease = _bound(base)
         if lease is None:
+            taken.append(base)
             continue
         settings = StackSettings(Path("/nowhere"), Path("/nowhere"), base)
-        if all(_is_free(port) for service in services(settings) for port in service.ports):
+        busy = [port for service in services(settings) for port in service.ports if not _is_free(port)]
+        if not busy:
             return lease
         lease.close()
-    raise RuntimeError("no free ports found")
+        taken += busy
+    raise RuntimeError(f"no free ports found; taken: {sorted(taken)}")
 
 
 def free_port_base() -> int:

@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-import orjson
-
 from schemas.errors import printable
 from schemas.event import Event, Origin, Rejected, flatten, read_line
+from schemas.json_text import read_json
 from schemas.logsource import derive_logsource
 
 LATENESS_MS: Final = 3_600_000
@@ -66,7 +65,7 @@ def _look_at(outcome: Event | Rejected, line: bytes, found: Conformance) -> None
         return
     found.events += 1
     fields = outcome.fields
-    if "event.id" not in flatten(orjson.loads(line)):  # the outcome has one in any case
+    if "event.id" not in flatten(read_json(line)):  # the outcome has one in any case
         found.advice[_NO_ID] += 1
     if outcome.admission == "late":
         found.advice[_LATE] += 1

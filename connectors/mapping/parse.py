@@ -25,6 +25,7 @@ from connectors.mapping.document import (
 from connectors.mapping.leef import parse_leef
 from connectors.mapping.patterns import Pattern
 from connectors.mapping.syslog import split_syslog
+from schemas.json_text import read_json
 
 Parsed = Mapping[str, Any]
 ParseLine = Callable[[bytes], Parsed]
@@ -162,7 +163,7 @@ def _regex(parse: RegexParse | GrokParse) -> ParseLine:
 def _json(_: JsonParse) -> ParseLine:
     def read(raw: bytes) -> Parsed:
         try:
-            data = orjson.loads(raw)
+            data = read_json(raw)
         except orjson.JSONDecodeError as error:
             reason = "not-json" if _is_utf8(raw) else "not-utf8"
             raise Unparsed(reason, str(error)[:200]) from error

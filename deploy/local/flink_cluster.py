@@ -213,6 +213,7 @@ def _configuration(settings: StackSettings) -> dict[str, object]:
         "execution.checkpointing.savepoint-dir": savepoints(settings).as_uri(),
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
         "execution.checkpointing.num-retained": 3,
+        "execution.checkpointing.incremental": True,
         # A broker that restarts makes a checkpoint or two fail; starting the Python workers anew costs more.
         "execution.checkpointing.tolerable-failed-checkpoints": 10,
         # Never give up: a fixed number of attempts is used up while a TaskManager is away.

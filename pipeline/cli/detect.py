@@ -87,14 +87,15 @@ class Matcher:
             # What the first events say is looked at before they are matched.
             known = self._lines.match(piece) if self._tally.events >= self._looked_at else [None] * len(piece)
             for line, matched in zip(piece, known, strict=True):
-                if matched is not None:
-                    number += 1
-                    self._tally.events += 1
-                    self._write(matched, number, place)
+                if matched is None:
+                    for found in read_line(line):
+                        number += 1
+                        self._match(source, number, found, place)
                     continue
-                for found in read_line(line):
-                    number += 1
-                    self._match(source, number, found, place)
+                number += 1
+                if matched:
+                    self._write(matched, number, place)
+            self._tally.events += len(known) - known.count(None)
 
     def _match(self, source: str, number: int, found: Found, place: bytes) -> None:
         fields, problem = found
@@ -104,13 +105,14 @@ class Matcher:
         self._tally.events += 1
         if self._tally.events <= self._looked_at:
             self._look_at(fields)
-        self._write(self._detector.match(fields), number, place)
+        matched = self._detector.match(fields)
+        if matched:
+            self._write(matched, number, place)
 
     def _write(self, matched: Matched, number: int, place: bytes) -> None:
-        if matched:
-            self._tally.matches += len(matched)
-            tails = self._tails
-            self._out.write(b"".join([b"%b%d%b" % (place, number, tails[rule]) for rule in matched]))
+        self._tally.matches += len(matched)
+        begin = b"%b%d" % (place, number)
+        self._out.write(begin + begin.join([self._tails[rule] for rule in matched]))
 
     def _look_at(self, fields: Fields) -> None:
         # Events that state the same are looked at once: else the figures would cost as much as the matching.

@@ -7,7 +7,7 @@ and a tick follows each batch. So a replay and the job cannot disagree.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,6 @@ from pipeline.jobs.local_job import LocalJob, patient
 from pipeline.jobs.message import Passing
 from pipeline.rule_cache import RuleCache, user_cache
 from pipeline.rulepack import RulePack, build_pack, is_pack, read_pack
-from schemas.alert import Alert, alert_from_json
 from schemas.dead_letter import DeadLetter
 from schemas.errors import ConfigError, RuleError, printable
 from schemas.member import MemberRegistry, load_registry
@@ -65,16 +64,16 @@ def replay(
         pack, span = patient(pack, disorder_of(sources, offsets))
     else:
         span = stated
-    job = LocalJob(pack, span, refusal_teller())
+    job = LocalJob(pack, span, refusal_teller(), settled_only=not eager)
     settle_memory()
     written = 0
-    settled: dict[str, str] = {}
-    for alert, document in _run(job, sources, offsets):
+    settled: dict[str, bytes] = {}
+    for alert in _run(job, sources, offsets):
         if eager:
-            click.echo(document)
+            click.echo(alert.value)
             written += 1
-        elif alert.jointsoc.alert.state == "settled":
-            settled[alert.id] = document
+        else:
+            settled[alert.key] = alert.value
     for _, document in sorted(settled.items()):
         click.echo(document)
     _tell(job, written or len(settled))
@@ -150,7 +149,7 @@ def _load(
     return RulePack(pack.detections, pack.correlations, registry)
 
 
-def _run(job: LocalJob, sources: Sequence[Source], offsets: Mapping[str, int]) -> Iterator[tuple[Alert, str]]:
+def _run(job: LocalJob, sources: Sequence[Source], offsets: Mapping[str, int]) -> Iterator[Passing]:
     console = Console(stderr=True)
     columns = (TextColumn("replaying"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -159,11 +158,6 @@ def _run(job: LocalJob, sources: Sequence[Source], offsets: Mapping[str, int]) -
         task = progress.add_task("replay", total=total)
         lines = read_merged(sources, lambda size: progress.advance(task, size), offsets)
         while batch := list(islice(lines, BATCH)):
-            yield from _alerts(job.feed(batch))
-        yield from _alerts(job.finish())
-
-
-def _alerts(passings: Iterable[Passing]) -> Iterator[tuple[Alert, str]]:
-    for passing in passings:
-        yield alert_from_json(passing.value), passing.value.decode()
-    sys.stdout.flush()
+            yield from job.feed(batch)
+            sys.stdout.flush()
+        yield from job.finish()

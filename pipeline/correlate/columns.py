@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import NamedTuple
+from functools import reduce
+from itertools import islice
+from operator import attrgetter, lt, or_
+from typing import Final, NamedTuple
 
 import msgspec
 
 from pipeline.correlate.clock import NEVER
 from schemas.event import Scalar
 from schemas.hit import Hit
+
+_time: Final = attrgetter("time")
+_mask: Final = attrgetter("mask")
+_member: Final = attrgetter("member")
+_also: Final = attrgetter("also")
 
 
 class Fresh(NamedTuple):
@@ -67,44 +75,53 @@ class Columns:
 
     def insert(self, hits: list[Hit]) -> Fresh | None:
         """Add hits in any order; one that is there already changes nothing. Sorts the list. None if all were there."""
-        times, held = self.times, self.hits
-        newest_before = newest = times[-1] if times else NEVER
-        fresh: list[Hit] = []
-        late: list[Hit] = []
-        replaced = False
-        if len(hits) > 1:
+        newest_before = self.times[-1] if self.times else NEVER
+        times = list(map(_time, hits))
+        if not all(map(lt, times, islice(times, 1, None))):
             hits.sort(key=_order)
-        for hit in hits:
-            time = hit.time
-            if time > newest:
-                times.append(time)
-                held.append(hit)
-                newest = time
-            else:
-                first, end = bisect_left(times, time), bisect_right(times, time)
-                place = bisect_left(held, _identity(hit), first, end, key=_identity)
-                if place < end and _identity(held[place]) == _identity(hit):
-                    united = _united(held[place], hit)
-                    if united == held[place]:
-                        continue
-                    held[place] = hit = united
-                    replaced = replaced or time <= newest_before
-                else:
-                    times.insert(place, time)
-                    held.insert(place, hit)
-                if time <= newest_before:
-                    late.append(hit)
-            fresh.append(hit)
-            self._see(hit)
+            times = list(map(_time, hits))
+        later = bisect_right(times, newest_before)
+        late, replaced = self._insert_late(hits[:later]) if later else ([], False)
+        fresh = late + self._append(hits[later:], times[later:])
+        self._see(fresh)
         return Fresh(fresh, late, newest_before, replaced) if fresh else None
 
-    def _see(self, hit: Hit) -> None:
-        self.mask |= hit.mask
-        self.members.add(hit.member)
-        if hit.also:
-            self.members.update(hit.also)
+    def _insert_late(self, hits: list[Hit]) -> tuple[list[Hit], bool]:
+        """Add hits between others; what was not there, and whether something took the place of what was."""
+        times, held = self.times, self.hits
+        fresh: list[Hit] = []
+        replaced = False
+        for one in hits:
+            hit, time = one, one.time
+            first, end = bisect_left(times, time), bisect_right(times, time)
+            place = bisect_left(held, _identity(hit), first, end, key=_identity)
+            if place < end and _identity(held[place]) == _identity(hit):
+                hit = _united(held[place], one)
+                if hit == held[place]:
+                    continue
+                held[place] = hit
+                replaced = True
+            else:
+                times.insert(place, time)
+                held.insert(place, hit)
+            fresh.append(hit)
+        return fresh, replaced
+
+    def _append(self, hits: list[Hit], times: list[int]) -> list[Hit]:
+        """Add hits that are in order and later than all others; those that were added, each once."""
+        if not all(map(lt, times, islice(times, 1, None))):
+            hits = _distinct(hits)
+            times = list(map(_time, hits))
+        self.times += times
+        self.hits += hits
+        return hits
+
+    def _see(self, hits: list[Hit]) -> None:
+        self.mask = reduce(or_, map(_mask, hits), self.mask)
+        self.members.update(map(_member, hits), *filter(None, map(_also, hits)))
         if self.numeric:
-            self.see_number(hit.value)
+            for hit in hits:
+                self.see_number(hit.value)
 
     def see_number(self, value: Scalar) -> None:
         """Take note of a number (millionths); of anything else, do nothing."""
@@ -129,6 +146,17 @@ class Columns:
     def span(self, first: int, last: int) -> tuple[int, int]:
         """Positions of the hits with `first <= time <= last`, as a half-open range."""
         return bisect_left(self.times, first), bisect_right(self.times, last)
+
+
+def _distinct(hits: list[Hit]) -> list[Hit]:
+    """Hits in order, each once; what several reports tell of one is united."""
+    distinct: list[Hit] = []
+    for hit in hits:
+        if distinct and distinct[-1].time == hit.time and _identity(distinct[-1]) == _identity(hit):
+            distinct[-1] = _united(distinct[-1], hit)
+        else:
+            distinct.append(hit)
+    return distinct
 
 
 def _united(known: Hit, more: Hit) -> Hit:

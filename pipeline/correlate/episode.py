@@ -81,6 +81,8 @@ def merge_instants(episodes: list[Episode], instants: Sequence[int], gap: int) -
         gap: ms between instants that still belong together.
     """
     changed = False
+    if episodes and instants and episodes[-1].start <= min(instants) and max(instants) <= episodes[-1].last + gap:
+        instants = (max(instants),)  # a flood: all belong to the episode that is there
     for instant in instants:
         last = episodes[-1] if episodes else None
         if last is None or instant > last.last + gap:

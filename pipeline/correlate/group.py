@@ -71,6 +71,7 @@ class Group:
     __slots__ = (
         "_asleep",
         "_census",
+        "_dozes_below",
         "_eager",
         "_tally",
         "cells",
@@ -90,7 +91,7 @@ class Group:
         self._asleep = True
         self.episodes: list[Episode] = []
         self.cells: dict[int, Content] = {}
-        self.thin_above = watch.thinning.above
+        self.bound(watch.thinning.above)
         self.pending = False
         """Whether an episode has grown since it was last published."""
         self._census = Census(watch.timespan) if watch.referrals else None
@@ -109,13 +110,10 @@ class Group:
 
         Most hits are: later than all others, of a member and a reference that were seen before.
         """
-        columns, waiting = self.columns, self.watch.waiting
+        columns = self.columns
         times = columns.times
-        count = len(times)
         if (
-            not self._asleep
-            or not 0 < count < waiting.too_few
-            or count + 1 >= self.thin_above
+            not 0 < len(times) < self._dozes_below
             or hit.time <= times[-1]
             or hit.mask | columns.mask != columns.mask
             or hit.member not in columns.members
@@ -123,7 +121,7 @@ class Group:
         ):
             return False
         if columns.numeric:
-            if waiting.over_by(columns, hit.value):
+            if self.watch.waiting.over_by(columns, hit.value):
                 return False
             columns.see_number(hit.value)
         times.append(hit.time)
@@ -168,6 +166,7 @@ class Group:
         """From now on the condition may hold, and windows are looked at."""
         watch = self.watch
         self._asleep = False
+        self._dozes_below = 0
         if watch.eager:
             self._eager = build_eager(watch.correlation, watch.groups, referred=bool(watch.referrals))
         elif self.settling is None:
@@ -176,10 +175,16 @@ class Group:
     def restore(self, hits: list[Hit], episodes: list[Episode], cells: dict[int, Content], thin_above: int) -> None:
         """Hold what the group held when it was written."""
         self.columns.insert(hits)
-        self.episodes, self.cells, self.thin_above = episodes, cells, thin_above
+        self.episodes, self.cells = episodes, cells
+        self.bound(thin_above)
         self.pending = any(self._grown(episode) for episode in episodes)
         if self.watch.waiting.over(self.columns):
             self._wake()
+
+    def bound(self, thin_above: int) -> None:
+        """Set the number of hits above which the group is thinned."""
+        self.thin_above = thin_above
+        self._dozes_below = min(self.watch.waiting.too_few, thin_above - 1) if self._asleep else 0
 
     def _covered(self, fresh: Fresh) -> bool:
         """Whether one alert covers every time that the late hits can have changed, and nobody asks for more."""
@@ -196,11 +201,15 @@ class Group:
     def thin(self) -> int:
         """Drop hits that need not be kept; how many."""
         held = len(self.columns)
+        last = self.episodes[-1] if self.episodes else None
+        if self._tally is not None and (last is None or not self._tally.complete(self.columns, last)):
+            self._tally = None
         self.watch.thinning.thin(self.columns, self.cells)
         dropped = held - len(self.columns)
-        self.thin_above = max(self.watch.thinning.above, 2 * len(self.columns))
+        self.bound(max(self.watch.thinning.above, 2 * len(self.columns)))
         if dropped:
-            self._tally = None
+            if self._tally is not None and last is not None and self._cells(last.start, last.last):
+                self._tally.estimate()
             for sweep in (self._eager, self.settling, self._census):
                 if sweep is not None:
                     sweep.forget()
@@ -256,6 +265,8 @@ class Group:
 
     def _worth_saying(self, episode: Episode, earliest: int) -> bool:
         """New, under another id, at another member, or twice as large: all else waits for the next refresh."""
+        if not self.watch.tells_open:
+            return False
         said = episode.published
         if said is None or episode.overtaken or said.start != episode.start:
             return True
@@ -269,6 +280,8 @@ class Group:
         return any(not said.members.issuperset(hit.members) for hit in self.columns.hits[first:end])
 
     def _grown(self, episode: Episode) -> bool:
+        if not self.watch.tells_open:
+            return False
         said = episode.published
         return said is None or said.count != self._count(episode) or said.last != episode.last
 
@@ -349,7 +362,6 @@ class Group:
             self.columns.drop_first(count)
         for bucket in [bucket for bucket in self.cells if (bucket + 1) * self.watch.thinning.width <= oldest]:
             cell = self.cells.pop(bucket)
-            self._tally = None
             for episode in self.episodes:
                 if self.watch.thinning.meets(bucket, episode.start - self.watch.timespan, episode.last):
                     episode.frozen = _joined(episode.frozen, cell)

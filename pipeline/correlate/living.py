@@ -70,6 +70,11 @@ class LivingGroups:
         self._places: dict[bytes, Place] = {}
         self._gone: set[bytes] = set()
 
+    @property
+    def held(self) -> int:
+        """Groups of all correlations, in memory and in the store."""
+        return sum(self._totals.values())
+
     def open(self, place: Place, opener: str) -> Living | None:
         """The group at a place that is not in memory: from the store, or new; None if there is no room for it.
 

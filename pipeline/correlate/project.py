@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import lru_cache
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 from pipeline.correlate.correlation import NUMERIC, Correlation
 from pipeline.correlate.identity import stable_number
-from pipeline.correlate.values import MAX_VALUES, distinct_texts, fan_out, fixed_point, single_texts
+from pipeline.correlate.values import FIXED_POINT, MAX_VALUES, distinct_texts, fan_out, fixed_point, single_texts
 from schemas.event import Event, Value
 from schemas.hit import SHARDS, GroupHit, Hit
 
@@ -17,7 +17,10 @@ REMEMBERED: Final = 1 << 16
 """Hashes of groups and values that a worker remembers."""
 
 Reason = Literal["missing_group_key", "excess_values", "not_a_number", "negative_value", "bad_weight", "late_for_rule"]
+REASONS: Final = get_args(Reason)
 Values = tuple[int | None, ...]
+_PLAIN: Final = 1 << 32
+"""Whole numbers from 0 up to this need no care."""
 
 
 class Dropped(NamedTuple):
@@ -40,11 +43,17 @@ class Projector:
 
     def __init__(self, correlations: Sequence[Correlation]) -> None:
         self.dropped: Counter[Dropped] = Counter()
-        self._users: dict[str, list[tuple[_Projection, int]]] = {}
-        for correlation in correlations:
-            projection = _Projection(correlation, self.dropped)
-            for position, reference in enumerate(correlation.references):
-                self._users.setdefault(reference.id, []).append((projection, position))
+        self._projections = [_Projection(correlation, self.dropped) for correlation in correlations]
+        self._users: dict[str, list[int]] = {}
+        for number, correlation in enumerate(correlations):
+            for reference in correlation.references:
+                self._users.setdefault(reference.id, []).append(number)
+        self._wanted: dict[frozenset[str], list[_Wanted]] = {}
+
+    @property
+    def fields(self) -> set[str]:
+        """Every field of events that some correlation looks at."""
+        return set().union(*(projection.fields for projection in self._projections))
 
     @property
     def missing_group_key(self) -> dict[tuple[str, str, str], int]:
@@ -62,14 +71,30 @@ class Projector:
             event: as admitted; a late one is for the caller to hold back.
             matched: ids of the detections it matched.
         """
-        wanted: dict[_Projection, list[int]] = {}
-        for detection in matched:
-            for projection, position in self._users.get(detection, ()):
-                wanted.setdefault(projection, []).append(position)
+        named = frozenset(matched)
+        wanted = self._wanted.get(named)
+        if wanted is None:
+            wanted = self._remember_wanted(named)
         if not wanted:
             return []
         identity = hit_id(event)
-        return [hit for projection, positions in wanted.items() for hit in projection.hits(event, positions, identity)]
+        groups: _Groups = {}
+        return [hit for projection, positions in wanted for hit in projection.hits(event, positions, identity, groups)]
+
+    def _remember_wanted(self, matched: frozenset[str]) -> list[_Wanted]:
+        if len(self._wanted) >= REMEMBERED:
+            self._wanted.clear()
+        users = sorted({number for detection in matched for number in self._users.get(detection, ())})
+        wanted = self._wanted[matched] = [
+            (projection, projection.positions(matched)) for projection in map(self._projections.__getitem__, users)
+        ]
+        return wanted
+
+
+_Wanted = tuple["_Projection", tuple[int, ...]]
+"""A correlation, and which of its references an event matched."""
+_Groups = dict[tuple[str, ...], tuple[str, ...] | None]
+"""Fields of an event -> the group that they make, if each holds one text; most correlations share it with others."""
 
 
 class _Projection:
@@ -80,25 +105,34 @@ class _Projection:
         self._dropped = dropped
         used = {*correlation.group_by, *correlation.values}
         self._aliased = any(used & reference.fields.keys() for reference in correlation.references)
+        stood_for = {field for reference in correlation.references for field in reference.fields.values()}
+        self.fields = used | stood_for | ({correlation.weight} if correlation.weight else set())
 
-    def hits(self, event: Event, positions: list[int], identity: int) -> list[tuple[int, GroupHit]]:
+    def positions(self, matched: Collection[str]) -> tuple[int, ...]:
+        """Of the references that are among the matched detections."""
+        references = enumerate(self._correlation.references)
+        return tuple(position for position, reference in references if reference.id in matched)
+
+    def hits(
+        self, event: Event, positions: Sequence[int], identity: int, groups: _Groups
+    ) -> list[tuple[int, GroupHit]]:
         """The event's hits; one event that matches several references counts once in each group."""
         correlation = self._correlation
         allowed = correlation.settle_after
         if allowed is not None and event.time < event.origin.append_time - allowed:
             self._drop("late_for_rule", "@timestamp", event)
             return []
-        weight = self._weight(event)
+        weight = 1 if correlation.weight is None else self._weight(event, correlation.weight)
         if weight is None:
             return []
         if self._aliased:
             masks: dict[tuple[tuple[str, ...], int | None], int] = {}
             for position in positions:
-                for group, value in self._places(event, correlation.references[position].fields):
+                for group, value in self._places(event, correlation.references[position].fields, groups):
                     masks[group, value] = masks.get((group, value), 0) | 1 << position
         else:
             mask = sum(1 << position for position in positions)
-            masks = dict.fromkeys(self._places(event, {}), mask)
+            masks = dict.fromkeys(self._places(event, {}, groups), mask)
         origin = event.origin
         return [
             (
@@ -124,16 +158,19 @@ class _Projection:
             for (group, value), mask in masks.items()
         ]
 
-    def _places(self, event: Event, aliases: dict[str, str]) -> list[tuple[tuple[str, ...], int | None]]:
+    def _places(
+        self, event: Event, aliases: dict[str, str], groups: _Groups
+    ) -> list[tuple[tuple[str, ...], int | None]]:
         """Every (group, value) of the event, field names taken through the aliases of one reference."""
         fields = event.fields
         group_by = self._correlation.group_by
-        names = [aliases.get(name, name) for name in group_by] if aliases else group_by
-        held = [fields.get(name) for name in names]
-        single = single_texts(held)
+        names = tuple(aliases.get(name, name) for name in group_by) if aliases else group_by
+        if names not in groups:
+            groups[names] = single_texts([fields.get(name) for name in names])
+        single = groups[names]
         if single is not None:
             return [(single, value) for value in self._values(event, aliases)]
-        fanned = fan_out(held)
+        fanned = fan_out([fields.get(name) for name in names])
         if fanned is None:
             missing = next(name for name in names if not distinct_texts(fields.get(name)))
             self._drop("missing_group_key", missing, event)
@@ -147,7 +184,7 @@ class _Projection:
         correlation = self._correlation
         if not correlation.values:
             return (None,)
-        names = [aliases.get(name, name) for name in correlation.values]
+        names = [aliases.get(name, name) for name in correlation.values] if aliases else correlation.values
         if correlation.kind in NUMERIC:
             return self._numbers(event, names[0])
         held = [event.fields.get(name) for name in names]
@@ -163,6 +200,8 @@ class _Projection:
 
     def _numbers(self, event: Event, name: str) -> Values:
         value: Value = event.fields.get(name)
+        if type(value) is int and 0 <= value < _PLAIN:
+            return (value * FIXED_POINT,)
         elements = value if isinstance(value, tuple) else (value,)
         numbers: set[int] = set()
         for element in elements:
@@ -179,10 +218,9 @@ class _Projection:
             self._drop("excess_values", name, event, len(kept) - MAX_VALUES)
         return tuple(kept[:MAX_VALUES]) or (None,)
 
-    def _weight(self, event: Event) -> int | None:
+    def _weight(self, event: Event, name: str) -> int | None:
         """The number of events this one stands for; None if it says nonsense, and then it is not counted."""
-        name = self._correlation.weight
-        if name is None or event.fields.get(name) is None:
+        if event.fields.get(name) is None:
             return 1
         weight = fixed_point(_single(event.fields[name]))
         if weight is None or weight < 10**6 or weight % 10**6:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from heapq import heapify, heappop, heappush
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -31,6 +32,9 @@ __all__ = ["Counters", "Shard", "Store"]
 JOURNAL: Final = 65_536
 """Hits in the journal, and one for each entry, at which changed groups are written and it begins anew."""
 
+_correlation: Final = attrgetter("correlation")
+_group: Final = attrgetter("group")
+_hit: Final = attrgetter("hit")
 _Waiting = list[dict[Place, list[Hit]]]
 """For each rank the hits of its groups."""
 
@@ -71,6 +75,7 @@ class Shard:
         pack_version: named in the alerts.
         limits: what bounds it.
         lateness: ms that the settle line stays behind the clock; a rule with a shorter `settle_after` is ahead of it.
+        settled_only: whether alerts are told when they have settled and not before; these are the same either way.
 
     Raises:
         ConfigError: the state was written in another format.
@@ -85,14 +90,19 @@ class Shard:
         pack_version: str = "",
         limits: Limits | None = None,
         lateness: int = 0,
+        settled_only: bool = False,
     ) -> None:
         limits = limits or Limits()
         groups, referrals = registry.groups(), referrals_among(correlations)
         self.counters = Counters()
+        self.ended_groups = 0
+        """Groups that nothing can come for any more, and that were forgotten."""
         self._watches = {
             name: Watch(correlation, groups, limits.thin_above, referrals.get(name, ()))
             for name, correlation in correlations.items()
         }
+        for watch in self._watches.values():
+            watch.tells_open = not settled_only
         self._lateness = lateness
         self._fingerprints = {name: correlation.fingerprint for name, correlation in correlations.items()}
         self._ranks = _ranks(correlations)
@@ -122,6 +132,11 @@ class Shard:
         self._catch_up(known.fingerprints)
         if summary is None or known.fingerprints != self._fingerprints:
             self.save()
+
+    @property
+    def groups(self) -> int:
+        """Groups held, in memory and in the store."""
+        return self._living.held
 
     def feed(self, hits: Sequence[GroupHit], created: int | None = None) -> list[Alert]:
         """Take hits in, in any order, repeats included; what is worth saying at once.
@@ -199,18 +214,17 @@ class Shard:
 
     def _feed(self, hits: Sequence[GroupHit], created: int | None) -> list[Alert]:
         places: dict[Place, list[Hit]] = {}
-        line, watches, ahead = self._line, self._watches, self._ahead
-        for one in hits:
-            hit = one.hit
-            if hit.time < line or (ahead and hit.time < line + ahead.get(one.correlation, 0)):
+        line, watches, ahead, by_place = self._line, self._watches, self._ahead, self._living.by_place
+        reached = zip(map(_correlation, hits), map(_group, hits), strict=True)
+        for place, hit in zip(reached, map(_hit, hits), strict=True):
+            if hit.time < line or (ahead and hit.time < line + ahead.get(place[0], 0)):
                 self.counters.late_after_settle += 1
                 continue
-            place = one.correlation, one.group
-            found = places.get(place)
-            if found is not None:
-                found.append(hit)
-            elif one.correlation in watches:
-                places[place] = [hit]
+            living = by_place.get(place)
+            if living is not None and living.timer is not None and living.group.doze(hit):
+                living.changed = True
+            elif place[0] in watches:
+                places.setdefault(place, []).append(hit)
             else:
                 self.counters.unknown_correlation += 1
         waiting = self._by_rank(places)
@@ -234,8 +248,6 @@ class Shard:
                 continue
             living.changed = True
             group, timer = living.group, living.timer
-            if timer is not None and len(hits) == 1 and group.doze(hits[0]):
-                continue
             step = group.feed(hits)
             if step is not NOTHING:
                 alerts += self._done(group, step, waiting, created)
@@ -309,6 +321,7 @@ class Shard:
                 alerts += self._done(living.group, step, waiting, created)
             if living.group.empty:
                 self._living.remove(place)
+                self.ended_groups += 1
             else:
                 self._arm(place, living, own_line)
         return alerts

@@ -46,6 +46,17 @@ class Tally:
         """Whether hits up to `time` (ms) are not in it yet; they must not go before they are."""
         return time > self._last
 
+    def complete(self, columns: Columns, episode: Episode) -> bool:
+        """Count all hits there are; False if some are no evidence yet, and would be missed when they are dropped."""
+        if not self.fits(episode) or columns.times[-1] > episode.last:
+            return False
+        self.content(columns, episode.last)
+        return True
+
+    def estimate(self) -> None:
+        """Hits were dropped that it has counted; repeats of them would be counted again."""
+        self._content.exact = False
+
     def count(self, columns: Columns, last: int) -> int:
         """Number of hits in evidence up to `last` (ms)."""
         times = columns.times

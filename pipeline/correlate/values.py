@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
 from itertools import islice, product
 from typing import Final, NamedTuple
 
@@ -20,6 +21,9 @@ MAX_COMBINATIONS: Final = 64
 """Combinations of several arrays that are used."""
 MAX_TEXT: Final = 256
 """Longer texts are told apart by their hash."""
+
+REMEMBERED: Final = 1 << 14
+"""Texts whose folded form a worker remembers."""
 
 _INT64: Final = 1 << 63
 _NUMBER: Final = re.compile(r"\s*[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,2})?\s*", re.ASCII)
@@ -61,13 +65,18 @@ def single_texts(values: Sequence[Value]) -> tuple[str, ...] | None:
     """
     texts = []
     for value in values:
-        if not isinstance(value, str):
+        if not isinstance(value, str) or len(value) > MAX_TEXT:
             return None
-        text = canonical_text(value) if len(value) > MAX_TEXT else value.casefold()
-        if text is None or text in _MISSING or len(text) > MAX_TEXT:
+        text = _short_text(value)
+        if text is None:
             return None
         texts.append(text)
     return tuple(texts)
+
+
+@lru_cache(maxsize=REMEMBERED)  # keys repeat, and folding a text costs more than looking it up
+def _short_text(text: str) -> str | None:
+    return canonical_text(text)
 
 
 def distinct_texts(value: Value) -> list[str]:

@@ -46,6 +46,8 @@ class Watch:
         # Nothing depends on when old hits go: several at a time cost less.
         self.slack = 1 + correlation.timespan // EVICTION_PARTS
         self.refresh = REFRESH
+        self.tells_open = True
+        """Whether alerts are told while they grow, and not only when they have settled."""
         self.waiting = Waiting(correlation, groups)
         self.alerts = correlation.alerts
         self.referrals = referrals

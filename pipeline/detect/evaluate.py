@@ -11,6 +11,7 @@ from pipeline.detect.formula import Atoms
 from pipeline.detect.keywords import TextGate
 from pipeline.detect.memos import Memory, told_apart
 from pipeline.detect.nodes import Later, Matched
+from pipeline.detect.open_rules import OpenRule
 from pipeline.detect.plan import DetectionPlan, LogSource, fields_of
 from pipeline.detect.routes import Route
 from pipeline.detect.routing import Names, applies, names_of
@@ -51,8 +52,9 @@ class Detector:
         self._assumed = assumed or {}
         self._memo_bytes = memo_bytes
         atoms = Atoms()
-        self._formulas = [atoms.formula(plan.expression) for plan in self.plans]
+        formulas = [atoms.formula(plan.expression) for plan in self.plans]
         self._tables = Tables(atoms)
+        self._rules = [OpenRule(rule, formula, self._tables) for rule, formula in enumerate(formulas)]
         self.fields = frozenset(name for plan in self.plans for name in fields_of(plan.expression))
         # Thousands of rules are about a hundred log sources.
         self._by_logsource: dict[LogSource, list[int]] = {}
@@ -105,8 +107,7 @@ class Detector:
         rules = self.routed_rules(stated)
         known = self._routes.get(rules)
         if known is None:
-            formulas = [(rule, self._formulas[rule]) for rule in rules]
-            known = self._routes[rules] = Route(formulas, self._tables, self.memory)
+            known = self._routes[rules] = Route(tuple(self._rules[rule] for rule in rules), self._tables, self.memory)
             self.text_gate.cover(known.gate)
         return known
 
@@ -117,6 +118,8 @@ class Detector:
         self._shapes = Shapes(self, as_they_are)
         self._rules_of: dict[Names, tuple[int, ...]] = {}
         self._routes: dict[tuple[int, ...], Route] = {}
+        for rule in self._rules:
+            rule.begin(self.memory, {})
 
 
 def with_open(matched: Matched, later: Later | None, fields: Fields) -> Matched:

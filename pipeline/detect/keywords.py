@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import Final, NamedTuple
 
 import orjson
-from ahocorasick_rs import BytesAhoCorasick, MatchKind
+from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 
 from pipeline.detect.plan import Leaf, Text
 from pipeline.detect.scan import literals_of
@@ -34,8 +34,11 @@ _FOLDED: Final = sorted({char.encode()[:2] for char in FOLDED_TO_ASCII})
 _ESCAPES: Final = [rb"\u%x" % digit for digit in range(16)]
 _BEFORE_VALUE: Final = (b'":', b'": ', b"  ", b" :", b" : ")
 """What stands before a value in JSON with spaces about the colon, however many; a value of an object."""
+_HIDDEN: Final = " :[{"
+"""What a keyword may begin with that hides in a hit of something else."""
 _TRUTHS: Final = [before + truth for truth in (b"true", b"false") for before in _BEFORE_VALUE]
 _NESTED: Final = [before + bracket for bracket in (b"{", b"[") for before in _BEFORE_VALUE]
+_NOT_NEAR: Final = len(_NESTED) + len(_TRUTHS)
 
 Search = Callable[[bytes], list[tuple[int, int, int]]]
 
@@ -44,9 +47,11 @@ class Apart(NamedTuple):
     """Positions of lines that are not like most."""
 
     near: frozenset[int]
-    """With a boolean, or a keyword."""
+    """Maybe with a keyword."""
+    typed: frozenset[int]
+    """Maybe with a boolean."""
     nested: frozenset[int]
-    """With an object or an array in them."""
+    """Maybe with an object or an array."""
 
 
 class KeywordGate:
@@ -65,6 +70,7 @@ class KeywordGate:
         self._always = "" in self.literals
         self._numbers = any(set(literal) <= _OF_NUMBERS for literal in self.literals)
         self._find = None if self._always or not self.literals else _search_for(map(str.encode, self.literals))
+        self._find_in_line: Search | None = None
 
     def may_be_in(self, values: Iterable[Value]) -> bool:
         """False only if none of the keywords is in any of the values."""
@@ -81,12 +87,19 @@ class KeywordGate:
         # Literals are ASCII: how lone surrogates are written does not matter.
         return bool(self._find("\n".join(texts).casefold().encode(errors="surrogatepass")))
 
+    def may_be_in_line(self, line: bytes, values: Callable[[], Iterable[Value]]) -> bool:
+        """The same of a line of JSON that `lines_apart` found to be like most; `values`: of its event, dear to get."""
+        if self._find is None or self._numbers:  # numbers are read in more than one spelling
+            return self.may_be_in(values())
+        if self._find_in_line is None:
+            self._find_in_line = _search_for(_in_json(self.literals))
+        return bool(self._find_in_line(line.lower()))
+
     @property
     def searchable(self) -> bool:
         """Whether the keywords can be searched for in JSON text, and are seldom there."""
-        return not self._numbers and all(
-            len(literal) >= _SHORTEST_SEARCHED and not set(literal) <= _OF_IDS for literal in self.literals
-        )
+        rare = (len(literal.lstrip(_HIDDEN)) >= _SHORTEST_SEARCHED for literal in self.literals)
+        return not self._numbers and all(rare) and not any(set(literal) <= _OF_IDS for literal in self.literals)
 
 
 class TextGate:
@@ -95,7 +108,7 @@ class TextGate:
     def __init__(self) -> None:
         self._literals: set[str] = set()
         self._waiting: list[KeywordGate] = []
-        self._find_near = _search_for([*_TRUTHS, *_ESCAPES])
+        self._find_near = _search_for(_ESCAPES)
         self._find = _search_for([*_NESTED, *_TRUTHS, *_ESCAPES])
         self._find_folded = _search_for(_FOLDED)
 
@@ -107,7 +120,8 @@ class TextGate:
 
     def near(self, text: bytes) -> bool:
         """Whether a boolean or a keyword may be in a text."""
-        return bool(self.lines_apart((text,)).near)
+        apart = self.lines_apart((text,))
+        return bool(apart.near or apart.typed)
 
     def lines_apart(self, lines: Sequence[bytes]) -> Apart:
         """The lines that may hold something of the kind."""
@@ -116,34 +130,37 @@ class TextGate:
         text = b"\n".join(lines)
         hits = self._find(text.lower())
         near: set[int] = set()
+        typed: set[int] = set()
         nested: set[int] = set()
         if hits or not text.isascii():
             ends = list(accumulate(len(line) + 1 for line in lines))
             for pattern, begin, _ in hits:
-                (nested if pattern < len(_NESTED) else near).add(bisect_right(ends, begin))
-            # Where an object seems to begin, a keyword may begin too: the search told but one of them.
-            near.update(number for number in nested if self._find_near(lines[number].lower()))
+                kind = nested if pattern < len(_NESTED) else typed if pattern < _NOT_NEAR else near
+                kind.add(bisect_right(ends, begin))
+            # Where a boolean seems to stand, a keyword may begin too: the search told but one of them.
+            near.update(number for number in typed if self._find_near(lines[number].lower()))
             near.update(bisect_right(ends, begin) for _, begin, _ in self._find_folded(text))
         if b"\t" in text or b"\r" in text:  # such space beside a value would hide it
-            odd = {number for number, line in enumerate(lines) if b"\t" in line or b"\r" in line[:-1]}
-            near |= odd
-            nested |= odd
-        return Apart(frozenset(near), frozenset(nested))
+            near.update(number for number, line in enumerate(lines) if b"\t" in line or b"\r" in line[:-1])
+        return Apart(frozenset(near), frozenset(typed), frozenset(nested))
 
     def _search_for_more(self) -> None:
-        found = [orjson.dumps(literal)[1:-1] for literal in self._literals]
-        slashes = [rb"\/"] if any(b"/" in literal for literal in found) else []
-        wanted = [*_TRUTHS, *_ESCAPES, *found, *slashes]
-        self._find_near, self._find = _search_for(wanted), _search_for([*_NESTED, *wanted])
+        wanted = [*_ESCAPES, *_in_json(literal.lstrip(_HIDDEN) for literal in self._literals)]
+        self._find_near, self._find = _search_for(wanted), _search_for([*_NESTED, *_TRUTHS, *wanted])
         for gate in self._waiting:
             gate.searched = True
         self._waiting.clear()
 
 
+def _in_json(literals: Iterable[str]) -> list[bytes]:
+    found = [orjson.dumps(literal)[1:-1] for literal in literals]
+    return [*found, rb"\/"] if any(b"/" in literal for literal in found) else found
+
+
 def _search_for(literals: Iterable[bytes]) -> Search:
     # Not overlapping: for few literals the search then skips through the text. Bytes, since only whether and where a
     # literal is there matters: the search of a text counts its characters first.
-    automaton = BytesAhoCorasick(list(literals), matchkind=MatchKind.LeftmostFirst)
+    automaton = BytesAhoCorasick(list(literals), matchkind=MatchKind.LeftmostFirst, implementation=Implementation.DFA)
     find: Search = automaton.find_matches_as_indexes
     return find
 

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from hashlib import blake2b
 from typing import Any, Final
 
 from pipeline.detect.formula import Atom, TrueAtoms
-from pipeline.detect.scan import Scan
+from pipeline.detect.scan import Scan, Trace
 from schemas.event import Value
 
 MAX_VALUE: Final = 2_048
-"""Longer texts hardly repeat: they are searched, not remembered."""
+"""Of longer texts only a digest is remembered."""
+_DIGEST_BYTES: Final = 16
 ENTRY_BYTES: Final = 200
 """What an entry of a dictionary takes beside the texts in it."""
+_PER_FOUND_BYTES: Final = 64
 _SAME_TEXT: Final = 10**15
 """Whole numbers below this read the same whether they are integers or floats."""
 
@@ -83,18 +86,43 @@ class Memo(dict[Value | Truth, int]):
         memory: where the numbers come from.
     """
 
-    __slots__ = ("_atoms", "_memory", "_scan")
+    __slots__ = ("_atoms", "_long", "_memory", "_scan", "_traces")
 
     def __init__(self, scan: Scan, atoms: frozenset[Atom], memory: Memory) -> None:
         self._scan = scan
         self._atoms = atoms
         self._memory = memory
+        self._traces: dict[Trace, int] = {}
+        self._long: dict[bytes, int] = {}
 
     def __missing__(self, value: Value | Truth) -> int:
-        plain = value.value if isinstance(value, Truth) else value
-        number = self._memory.number(self._scan.atoms(plain) & self._atoms)
-        size = len(value) if isinstance(value, str) else 0
-        if size <= MAX_VALUE and not isinstance(value, tuple) and is_key(value):
+        if type(value) is str:
+            size = len(value)
+            if size > MAX_VALUE:
+                return self._of_long(value)
+            number = self._of_trace(self._scan.trace(value))
             self._memory.spend(2 * size + ENTRY_BYTES)
             self[value] = number
+            return number
+        number = self._of_trace(self._scan.trace(value.value if isinstance(value, Truth) else value))
+        if not isinstance(value, tuple) and is_key(value):
+            self._memory.spend(ENTRY_BYTES)
+            self[value] = number
         return number
+
+    def _of_long(self, text: str) -> int:
+        digest = blake2b(text.encode(errors="surrogatepass"), digest_size=_DIGEST_BYTES).digest()
+        known = self._long.get(digest)
+        if known is None:
+            known = self._of_trace(self._scan.trace(text))
+            self._memory.spend(ENTRY_BYTES)
+            self._long[digest] = known
+        return known
+
+    def _of_trace(self, trace: Trace) -> int:
+        known = self._traces.get(trace)
+        if known is None:
+            known = self._memory.number(self._scan.atoms_of(trace) & self._atoms)
+            self._memory.spend(_PER_FOUND_BYTES * len(trace) + ENTRY_BYTES)
+            self._traces[trace] = known
+        return known

@@ -16,29 +16,16 @@ from collections.abc import Callable, Sequence
 from operator import getitem, itemgetter
 from typing import Any, Final, NamedTuple, Protocol
 
-from pipeline.detect.formula import (
-    LATE,
-    Asked,
-    Atom,
-    AtomTest,
-    Formula,
-    Late,
-    TrueAtoms,
-    asked_in,
-    compile_formula,
-    possible,
-    sets_of,
-    simplify,
-    witnesses_of,
-)
+from pipeline.detect.formula import LATE, Asked, Atom, Late, TrueAtoms, compile_formula
 from pipeline.detect.memos import ENTRY_BYTES, Memo, Memory, told_apart
+from pipeline.detect.open_rules import OpenRule, Tests, atoms_of
 from pipeline.detect.plain import compile_test
 from pipeline.detect.scan import Scan
 from pipeline.detect.tables import Tables
 from pipeline.detect.view import EventView, logged_values
 from schemas.event import Fields
 
-Rules = Sequence[tuple[int, Formula]]
+Rules = tuple[OpenRule, ...]
 Matched = tuple[int, ...]
 Getter = Callable[[Fields], tuple[Any, ...]]
 """Some values of an event."""
@@ -82,7 +69,7 @@ class Rest:
     """Rules of which only keywords and comparisons of fields are open."""
 
     def __init__(self, rules: Rules, source: Sources) -> None:
-        self._tests = [(rule, compile_formula(formula)) for rule, formula in rules]
+        self._tests = [(rule.rule, compile_formula(rule.formula)) for rule in rules]
         late = atoms_of(rules)
         self._references = {atom: compile_test(source.tables.leaves[atom]) for atom in late.get(Late.REFERENCES, ())}
         self._keywords = source.keywords() if Late.KEYWORDS in late else None
@@ -102,15 +89,6 @@ class Rest:
         return known
 
 
-def atoms_of(rules: Rules) -> dict[Asked, frozenset[Atom]]:
-    """The atoms of all rules, by what they are about."""
-    found: dict[Asked, set[Atom]] = {}
-    for _, formula in rules:
-        for part in sets_of(formula):
-            found.setdefault(part.asked, set()).update(part.atoms)
-    return {asked: frozenset(atoms) for asked, atoms in found.items()}
-
-
 class Node(dict[tuple[int, ...], Verdict]):
     """From the numbers of the atom sets of an event's fields to its verdict.
 
@@ -125,7 +103,6 @@ class Node(dict[tuple[int, ...], Verdict]):
         "_always",
         "_by_atom",
         "_certain",
-        "_hopes",
         "_indexed",
         "_rules",
         "_source",
@@ -137,26 +114,22 @@ class Node(dict[tuple[int, ...], Verdict]):
     )
 
     def __init__(self, rules: Rules, certain: Matched, lazy: frozenset[str], source: Sources) -> None:
-        atoms = atoms_of(rules)
         self._rules = rules
         self._certain = certain
         self._source = source
         self._unknown: frozenset[Asked] = LATE | lazy
-        self.fields = sorted(asked for asked in atoms if isinstance(asked, str) and asked not in lazy)
+        self.fields = tuple(sorted(frozenset[str]().union(*(rule.fields for rule in rules)) - lazy))
         self.values_of = getter(self.fields)
         self.memos = [source.memo(field) for field in self.fields]
-        self._tests: dict[int, AtomTest | None] = {}
-        self._hopes: dict[int, AtomTest | None] = {}
+        self._tests: dict[int, Tests] = {}
         self._always: list[int] = []
         self._by_atom: dict[Atom, list[int]] = {}
-        unknown = _NOTHING.union(*(atoms.get(asked, _NOTHING) for asked in self._unknown))
-        for position, (_, formula) in enumerate(rules):
-            found = witnesses_of(formula, lambda atom: UNKNOWN_WEIGHT if atom in unknown else source.tables.weigh(atom))
-            if found is None or not unknown.isdisjoint(found[1]):
+        for position, rule in enumerate(rules):
+            _, witnesses = rule.witnesses(self._unknown)
+            if not witnesses:
                 self._always.append(position)
-            else:
-                for atom in found[1]:
-                    self._by_atom.setdefault(atom, []).append(position)
+            for atom in witnesses:
+                self._by_atom.setdefault(atom, []).append(position)
         self._indexed = frozenset(self._by_atom)
 
     def verdict(self, fields: Fields) -> Verdict:
@@ -174,36 +147,25 @@ class Node(dict[tuple[int, ...], Verdict]):
         for atom in true & self._indexed:
             candidates.update(self._by_atom[atom])
         matched = list(self._certain)
-        open_: list[tuple[int, Formula]] = []
+        open_: list[OpenRule] = []
         for position in sorted(candidates):
-            found = self._judge(position, true)
-            if found is True:
-                matched.append(self._rules[position][0])
-            elif found is not False:
-                open_.append((self._rules[position][0], found))
+            rule = self._rules[position]
+            tests = self._tests.get(position)
+            if tests is None:
+                tests = self._tests[position] = rule.tests(self._unknown)
+            if tests.holds is not None:
+                if tests.holds(true):
+                    matched.append(rule.rule)
+            elif tests.may_hold is None or tests.may_hold(true):
+                found = rule.open(true, tests.unknown)
+                if found is True:
+                    matched.append(rule.rule)
+                elif found is not False:
+                    open_.append(found)
         self._source.memory.spend(8 * len(key) + ENTRY_BYTES)
         later = self._source.later(tuple(open_)) if open_ else None
         verdict = self[key] = Verdict(tuple(sorted(matched)), later)
         return verdict
-
-    def _judge(self, position: int, true: TrueAtoms) -> Formula | bool:
-        """Whether the rule holds, or what of it is open. Most candidates do not, whatever the open parts turn out."""
-        formula = self._rules[position][1]
-        if position not in self._tests:
-            closed = asked_in(formula).isdisjoint(self._unknown)
-            self._tests[position] = compile_formula(formula) if closed else None
-            hope = formula if closed else possible(formula, self._unknown)
-            self._hopes[position] = None if closed or isinstance(hope, bool) else compile_formula(hope)
-        test = self._tests[position]
-        if test is not None:
-            return test(true)
-        hope_test = self._hopes[position]
-        if hope_test is not None and not hope_test(true):
-            return False
-        return simplify(formula, true, self._unknown)
-
-
-UNKNOWN_WEIGHT: Final = 1e6
 
 
 def getter(fields: Sequence[str]) -> Getter:

@@ -19,11 +19,13 @@ from pipeline.detect.envelopes import events_in
 from pipeline.detect.windows import event_fields
 from schemas.errors import ConfigError, EventError
 from schemas.event import Fields, Refused
+from schemas.json_text import read_json
 
 STDIN: Final = "-"
 """What a stream without a name is called."""
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
-READ_BYTES: Final = 1024 * 1024
+READ_BYTES: Final = 128 * 1024
+"""Little enough for a processor's cache, since a block is looked at several times: 1 MiB took a third longer."""
 MAX_BROKEN: Final = 1_000
 """Broken records of a file that is not one object per line; each costs a look at the whole file."""
 TEXT_SUFFIXES: Final = frozenset({".log", ".raw", ".syslog", ".txt"})
@@ -160,7 +162,7 @@ def _begins_json(line: bytes) -> bool:
 
 def _is_json(line: bytes) -> bool:
     try:
-        orjson.loads(line)
+        read_json(line)
     except orjson.JSONDecodeError:
         return False
     return True
@@ -168,7 +170,7 @@ def _is_json(line: bytes) -> bool:
 
 def _is_object(line: bytes) -> bool:
     try:
-        return isinstance(orjson.loads(line), dict)
+        return isinstance(read_json(line), dict)
     except orjson.JSONDecodeError:
         return False
 
@@ -210,7 +212,7 @@ def _too_long() -> tuple[None, str]:
 def read_line(line: bytes) -> Iterable[Found]:
     """The records in one line of JSON, usually one."""
     try:
-        data = orjson.loads(line)
+        data = read_json(line)
     except orjson.JSONDecodeError as error:
         if line.lstrip()[:1] == b"{" and _AFTER_VALUE in str(error):  # several objects in one line
             return _read_text(line.decode())
@@ -239,7 +241,15 @@ def _read_text(text: str) -> Iterator[Found]:
             place = len(text) if resumed < 0 else resumed + 1
             continue
         for item in value if isinstance(value, list) else [value]:
-            yield from map(_fields_of, events_in(item))
+            yield from _read_item(item)
+
+
+def _read_item(item: Any) -> Iterable[Found]:
+    """What a line would be read as: NaN, 400 digits, half a surrogate get one verdict in files of any form."""
+    try:
+        return map(_fields_of, events_in(read_json(json.dumps(item).encode())))
+    except (orjson.JSONDecodeError, RecursionError) as error:
+        return ((None, f"not JSON: {error}"),)
 
 
 def _next_value(text: str, place: int) -> int:

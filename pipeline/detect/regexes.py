@@ -81,6 +81,7 @@ class RegexSet:
             self._all.Add((f"(?{flags})" if flags else "") + pattern)
         # Matches always: where it is missing, the search ran out of memory, which RE2 does not tell.
         self._witness = self._all.Add("")
+        self._nothing = [self._witness]
         self._all.Compile()
 
     def found_in(self, text: str) -> list[int]:
@@ -91,6 +92,8 @@ class RegexSet:
         begun = self._clock()
         found: list[int] | None = self._all.Match(_encoded(text))
         self._credit -= self._clock() - begun
+        if found == self._nothing:
+            return []
         if not found or self._witness not in found:
             return self._one_by_one(text)
         return [number for number in found if number != self._witness]
@@ -107,20 +110,45 @@ def compile_like(pattern: str, where: str = "rule pack") -> Search:
     Raises:
         RuleError: at `where`: a pattern too long to compile.
     """
-    pieces = []
+    pieces = [""]
+    expression = []
     characters = iter(pattern)
     for char in characters:
         if char == "*":
-            pieces.append(".*")
+            pieces.append("")
+            expression.append(".*")
         elif char == "?":
-            pieces.append(".")
+            expression.append(".")
         else:
-            pieces.append(re2.escape(next(characters, "") if char == "\\" else char))
+            literal = next(characters, "") if char == "\\" else char
+            pieces[-1] += literal
+            expression.append(re2.escape(literal))
+    if "." not in expression and len(pieces) > 1:
+        return _pieces_in_order(pieces)
     try:
-        return _search(re2.compile(r"(?s)\A" + "".join(pieces) + r"\z", _options()))
+        return _search(re2.compile(r"(?s)\A" + "".join(expression) + r"\z", _options()))
     except (re2.error, UnicodeEncodeError) as error:
         told = f"not a pattern that can be searched for: {_reason(error)}"
         raise RuleError(where, told, got=pattern, expected="a shorter text with * and ?") from error
+
+
+def _pieces_in_order(pieces: Sequence[str]) -> Search:
+    """Pieces with anything between them; the first place of each is as good as any. A tenth of a search's time."""
+    begin, *between, end = pieces
+    between = list(filter(None, between))
+
+    def found(text: str) -> bool:
+        if not text.startswith(begin):
+            return False
+        place = len(begin)
+        for piece in between:
+            place = text.find(piece, place)
+            if place < 0:
+                return False
+            place += len(piece)
+        return text.endswith(end, place)
+
+    return found
 
 
 def _options() -> re2.Options:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
-from pipeline.detect.formula import LATE, Atom, Formula, Late, TrueAtoms, asked_in, simplify, witnesses_of
+from pipeline.detect.formula import LATE, Asked, Late
 from pipeline.detect.keywords import KeywordGate
 from pipeline.detect.memos import ENTRY_BYTES, Memo, Memory
-from pipeline.detect.nodes import UNKNOWN_WEIGHT, Later, Node, Rest, Rules, atoms_of
+from pipeline.detect.nodes import Later, Node, Rest, Rules
+from pipeline.detect.open_rules import OpenRule, atoms_of
 from pipeline.detect.scan import Scan
 from pipeline.detect.tables import Tables
 
 MAX_ASKING: Final = 200
 """A field that more rules ask about is looked at first."""
 MAX_WITNESS_WEIGHT: Final = 1_500
-_KEYWORDS_ONLY: Final = frozenset((Late.KEYWORDS,))
 
 
 class Route:
     """The rules of one log source.
 
     Args:
-        rules: the rules and their formulas.
+        rules: the rules.
         tables: the compiled atoms.
         memory: where the numbers of atom sets come from.
     """
@@ -49,18 +49,16 @@ class Route:
         return known
 
     def _new_node(self, present: frozenset[str], objects: frozenset[str], *, quiet: bool) -> Node:
-        true = self.tables.absent(self._fields - present, objects)
-        unknown = present | (LATE - _KEYWORDS_ONLY if quiet else LATE)
-        left: list[tuple[int, Formula]] = []
+        left: list[OpenRule] = []
         certain: list[int] = []
-        for rule, formula in self._rules:
-            verdict = simplify(formula, true, unknown)
-            if verdict is True:
-                certain.append(rule)
-            elif verdict is not False:
-                left.append((rule, verdict))
+        for rule in self._rules:
+            found = rule.left(present, objects, quiet=quiet)
+            if found is True:
+                certain.append(rule.rule)
+            elif found is not False:
+                left.append(found)
         self.memory.spend(ENTRY_BYTES * (len(left) + len(present)))
-        return Node(left, tuple(certain), _lazy_fields(left, self.tables), self)
+        return Node(tuple(left), tuple(certain), _lazy_fields(left), self)
 
     def memo(self, field: str) -> Memo:
         """The memo of a field, as far as these rules ask about it."""
@@ -81,37 +79,25 @@ class Route:
         known = self._later.get(rules)
         if known is None:
             self.memory.spend(ENTRY_BYTES * len(rules))
-            asks_fields = any(isinstance(asked, str) for _, formula in rules for asked in asked_in(formula))
-            known = Node(rules, (), frozenset(), self) if asks_fields else Rest(rules, self)
+            known = Node(rules, (), frozenset(), self) if any(rule.fields for rule in rules) else Rest(rules, self)
             self._later[rules] = known
         return known
 
 
-def _lazy_fields(rules: Rules, tables: Tables) -> frozenset[str]:
+def _lazy_fields(rules: Iterable[OpenRule]) -> frozenset[str]:
     """Fields that few rules ask about, each of which is decided by other fields for most events.
 
     A rule is when something else that it needs, a *witness*, is seldom true.
     """
-    asking: dict[str, list[Formula]] = {}
-    for _, formula in rules:
-        for asked in asked_in(formula):
-            if isinstance(asked, str):
-                asking.setdefault(asked, []).append(formula)
-    atoms = atoms_of(rules)
-    unknown: TrueAtoms = frozenset[Atom]().union(*(atoms.get(late, ()) for late in LATE))
-    lazy: set[str] = set()
+    asking: dict[str, list[OpenRule]] = {}
+    for rule in rules:
+        for field in rule.fields:
+            asking.setdefault(field, []).append(rule)
+    lazy: frozenset[Asked] = frozenset()
     for field in sorted(asking, key=lambda field: (len(asking[field]), field)):
         if len(asking[field]) > MAX_ASKING:
             break
-        without = unknown | atoms[field]
-        weights = (_weight(formula, without, tables) for formula in asking[field])
-        if all(weight <= MAX_WITNESS_WEIGHT for weight in weights):
-            lazy.add(field)
-            unknown = without
-    return frozenset(lazy)
-
-
-def _weight(formula: Formula, unknown: TrueAtoms, tables: Tables) -> float:
-    """How often a formula is open: the weight of its lightest witness that is known."""
-    found = witnesses_of(formula, lambda atom: UNKNOWN_WEIGHT if atom in unknown else tables.weigh(atom))
-    return UNKNOWN_WEIGHT if found is None else found[0]
+        unknown = LATE | lazy | {field}
+        if all(rule.witnesses(unknown)[0] <= MAX_WITNESS_WEIGHT for rule in asking[field]):
+            lazy |= {field}
+    return frozenset(field for field in lazy if isinstance(field, str))

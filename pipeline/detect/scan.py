@@ -8,7 +8,8 @@ other. Patterns with wildcards hang on their longest literal. What is left is te
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 from ahocorasick_rs import AhoCorasick, Implementation
@@ -17,8 +18,11 @@ from pipeline.detect.formula import Atom, TrueAtoms
 from pipeline.detect.plain import Network, Test, addresses_in, compile_test
 from pipeline.detect.plan import Boolean, Cidr, Exists, Leaf, Null, Number, Regex, Text
 from pipeline.detect.regexes import RegexSet, Search, compile_like
-from pipeline.detect.view import EventView, number_of, text_of
-from schemas.event import Scalar, Value
+from pipeline.detect.view import EventView, Present, number_of, text_of
+from schemas.event import Value
+
+Trace = frozenset[str | Atom]
+"""What was found in a value: literals, and atoms that are true by other tests. Values with the same are alike."""
 
 _BEGIN: Final = "\x02"
 _END: Final = "\x03"
@@ -27,6 +31,8 @@ _SPARE: Final = "\uffff"
 """A noncharacter that stands for marks and lone surrogates found in values; no pattern in an automaton holds it."""
 _UNSEARCHABLE: Final = re.compile("[\x02\x03\uffff\ud800-\udfff]")
 _SHORTEST_GATE: Final = 3
+
+_NOTHING: Final[Trace] = frozenset()
 
 FIELD: Final = "value"
 """The name under which a value is shown to plain tests."""
@@ -60,8 +66,10 @@ class Scan:
         self._regex_atoms = list(regexes)
         self._regexes = RegexSet(list(regexes.values())) if regexes else None
         self._has_truths = any(self._truths.values())
-        typed = self._numbers or self._has_truths
-        self._is_simple = not (self._others or self._cased or self._networks or self._regexes or typed)
+        self._has_typed = bool(self._numbers or self._has_truths)
+        self._has_cased = bool(self._cased)
+        rarer = self._others or self._has_cased or self._networks or self._regexes or self._has_typed
+        self._is_simple = not rarer
 
     def _add(self, atom: Atom, leaf: Leaf) -> None:
         match leaf:
@@ -80,34 +88,46 @@ class Scan:
 
     def atoms(self, value: Value) -> TrueAtoms:
         """What is true of a value; of an array, what is true of any element."""
-        if type(value) is str and self._is_simple:
-            return self._folded.one(value.casefold(), self.present)
-        found: set[Atom] = set(self.present)
-        elements = value if isinstance(value, tuple) else (value,)
-        if not elements or None in elements:
-            found |= self.absent
-        self._search([element for element in elements if element is not None], found)
-        if self._others:
-            view = EventView({FIELD: value})
-            found.update(atom for atom, test in self._others if test(view))
-        return frozenset(found)
+        return self.atoms_of(self.trace(value))
 
-    def _search(self, elements: list[str | int | float | bool], found: set[Atom]) -> None:
-        texts = [text_of(element) for element in elements]
-        self._folded.find([text.casefold() for text in texts], found)
-        if self._cased:
-            self._cased.find(texts, found)
-        if self._numbers or self._has_truths:
-            for element in elements:
-                self._typed(element, found)
+    def trace(self, value: Value) -> Trace:
+        """What the searches of a value find."""
+        if type(value) is str:
+            found = self._folded.trace_of(value.casefold())
+            return found if self._is_simple else self._with_rarer(found, value, (value,), (value,))
+        elements = value if isinstance(value, tuple) else (value,)
+        present = [element for element in elements if element is not None]
+        texts = [text_of(element) for element in present]
+        found = self._folded.trace([text.casefold() for text in texts])
+        if len(present) < len(elements) or not elements:
+            found |= self.absent
+        return found if self._is_simple else self._with_rarer(found, value, present, texts)
+
+    def atoms_of(self, trace: Trace) -> TrueAtoms:
+        """What is true of every value with this trace."""
+        return self.present | self._folded.atoms_of(trace)
+
+    def _with_rarer(self, found: Trace, value: Value, elements: Sequence[Present], texts: Sequence[str]) -> Trace:
+        """A trace, and what is true by other tests than those of folded text."""
+        more: set[Atom] = set()
         if self._regexes is not None:
             for text in texts:
-                found.update(self._regex_atoms[number] for number in self._regexes.found_in(text))
+                for number in self._regexes.found_in(text):
+                    more.add(self._regex_atoms[number])
+        if self._has_typed:
+            for element in elements:
+                self._typed(element, more)
+        if self._has_cased:
+            more |= self._cased.atoms_of(self._cased.trace(texts))
         if self._networks:
             for address in {address for text in texts for address in addresses_in(text)}:
-                found.update(atom for atom, network in self._networks if network.holds(address))
+                more.update(atom for atom, network in self._networks if network.holds(address))
+        if self._others:
+            view = EventView({FIELD: value})
+            more.update(atom for atom, test in self._others if test(view))
+        return found | more if more else found
 
-    def _typed(self, element: Scalar, found: set[Atom]) -> None:
+    def _typed(self, element: Present, found: set[Atom]) -> None:
         number = number_of(element)
         if number is not None:
             found.update(self._numbers.get(number, ()))
@@ -125,9 +145,8 @@ class _Texts:
         self._gated: dict[str, list[tuple[Atom, Search]]] = {}
         self._ungated: list[tuple[Atom, Search]] = []
         self._any: list[Atom] = []
-        self._find: Callable[..., list[tuple[int, int, int]]] | None = None
-        self._atoms: list[list[Atom]] = []
-        self._gates: dict[int, list[tuple[Atom, Search]]] = {}
+        self._find: Callable[..., list[str]] | None = None
+        self._gates: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self._equal or self._any or self._ungated or self._find)
@@ -162,52 +181,50 @@ class _Texts:
         """Make the automaton once all tests are known."""
         patterns = list(dict.fromkeys((*self._literals, *self._gated)))
         if patterns:
-            automaton = AhoCorasick(patterns, implementation=Implementation.ContiguousNFA)
-            self._find = automaton.find_matches_as_indexes
-        self._atoms = [self._literals.get(pattern, []) for pattern in patterns]
-        self._gates = {
-            number: self._gated[pattern] for number, pattern in enumerate(patterns) if pattern in self._gated
-        }
+            # The texts themselves: no positions to count, no tuples to make.
+            automaton = AhoCorasick(patterns, implementation=Implementation.ContiguousNFA, store_patterns=True)
+            self._find = automaton.find_matches_as_strings
+        self._gates = frozenset(self._gated)
 
-    def one(self, text: str, present: TrueAtoms) -> TrueAtoms:
-        """As `find`, for the commonest case: one text; `present` is true of it anyway."""
-        hits = self._find(marked((text,)), overlapping=True) if self._find else None
-        if hits or self._any or self._ungated:
-            found = set(present)
-            self._collect((text,), hits or (), found)
-            return frozenset(found)
-        equal = self._equal.get(text)
-        return present.union(equal) if equal else present
+    def trace_of(self, text: str) -> Trace:
+        """As `trace`, for the commonest case: one text."""
+        found = self._literals_in(without_marks(text))
+        if self._any or self._ungated or text in self._equal or not found.isdisjoint(self._gates):
+            return found.union(self._looked_for((text,), found))
+        return found
 
-    def find(self, texts: Sequence[str], found: set[Atom]) -> None:
-        """Add the atoms that are true of any of the texts."""
-        self._collect(texts, self._find(marked(texts), overlapping=True) if self._find else (), found)
+    def trace(self, texts: Sequence[str]) -> Trace:
+        """The literals that are in any of the texts, and the atoms that something else than a literal makes true."""
+        found = self._literals_in(_BETWEEN.join(map(without_marks, texts)))
+        return found.union(self._looked_for(texts, found)) if texts else _NOTHING
 
-    def _collect(self, texts: Sequence[str], hits: Iterable[tuple[int, int, int]], found: set[Atom]) -> None:
-        if self._any and texts:
-            found.update(self._any)
-        if self._equal:
-            for text in texts:
-                found.update(self._equal.get(text, ()))
-        for atom, matches in self._ungated:
+    def _literals_in(self, text: str) -> frozenset[str]:
+        return frozenset(self._find(f"{_BEGIN}{text}{_END}", overlapping=True)) if self._find else frozenset()
+
+    def _looked_for(self, texts: Sequence[str], literals: frozenset[str]) -> Iterator[Atom]:
+        yield from self._any
+        for text in texts:
+            yield from self._equal.get(text, ())
+        gated = (self._gated[gate] for gate in self._gates.intersection(literals))
+        for atom, matches in chain(self._ungated, *gated):
             if any(map(matches, texts)):
-                found.add(atom)
-        for pattern in {hit[0] for hit in hits}:
-            found.update(self._atoms[pattern])
-            if pattern in self._gates:
-                found.update(atom for atom, matches in self._gates[pattern] if any(map(matches, texts)))
+                yield atom
 
-
-def marked(texts: Sequence[str]) -> str:
-    """Texts to search in one go, each between two marks, which no pattern spans."""
-    joined = _BETWEEN.join(texts)
-    if not joined.isascii() or joined.count(_BEGIN) >= len(texts) or joined.count(_END) >= len(texts):
-        joined = _BETWEEN.join(map(without_marks, texts))
-    return _BEGIN + joined + _END
+    def atoms_of(self, trace: Trace) -> TrueAtoms:
+        """The atoms that are true of texts with this trace."""
+        found: set[Atom] = set()
+        for one in trace:
+            if isinstance(one, str):
+                found.update(self._literals.get(one, ()))
+            else:
+                found.add(one)
+        return frozenset(found)
 
 
 def without_marks(text: str) -> str:
     """A text as it can be searched: no marks of ours in it, no lone surrogates."""
+    if text.isascii() and _BEGIN not in text and _END not in text:
+        return text
     return _UNSEARCHABLE.sub(_SPARE, text)
 
 

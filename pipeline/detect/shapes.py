@@ -36,7 +36,7 @@ class Way:
         above: values that are more fields if they are objects; None if there are none.
     """
 
-    __slots__ = ("_loud", "_route", "above", "fields", "gate", "memos", "node", "values_of")
+    __slots__ = ("_later", "_loud", "_route", "above", "fields", "gate", "memos", "node", "values_of")
 
     def __init__(self, route: Route, fields: Renamed, above: Getter | None) -> None:
         self.node = route.node(fields.keys(), quiet=True)
@@ -47,12 +47,21 @@ class Way:
         self.above = above
         self._route = route
         self._loud: Node | None = None
+        self._later: dict[tuple[str, ...], Getter] = {}
 
     def loud(self) -> Node:
         """The node for events that may hold keywords."""
         if self._loud is None:
             self._loud = self._route.node(self.fields.keys(), quiet=False)
         return self._loud
+
+    def values_for(self, later: Node) -> Getter:
+        """The values that a later node asks about."""
+        known = self._later.get(later.fields)
+        if known is None:
+            self._route.memory.spend(_SHAPE_BYTES)
+            known = self._later[later.fields] = getter([self.fields[name] for name in later.fields])
+        return known
 
 
 class LogSources(Protocol):

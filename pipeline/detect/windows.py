@@ -80,8 +80,10 @@ _DOCUMENTS: Final = {
     "SourceName": _Document((), {"SourceName": "Provider_Name", "Hostname": "Computer"}),
 }
 _MARKS: Final = frozenset({"EventData", *_DOCUMENTS})
-_WITH_FIELDS: Final = frozenset({"Event", "System", "EventData", "UserData", "Payload", "Properties"})
+_WITH_FIELDS: Final = frozenset({"Event", "System", "EventData", "UserData"})
 """Names of values that have fields in them."""
+_WITH_FIELDS_BESIDE: Final = ({"Payload", "EventRecordId"}, {"Properties", "LogName", "ProviderName"})
+"""The same, where the other names are there too."""
 VALUED: Final = ("Channel", "EventID")
 """Fields whose values tell what others are called."""
 _ATTRIBUTES: Final = frozenset({"#attributes", "@attributes", "_attributes", "$"})
@@ -136,7 +138,8 @@ def renaming(names: Sequence[str], valued: Mapping[str, Any]) -> dict[str, str] 
         None if it depends on more than that.
     """
     odd = any(isinstance(value, float) for value in valued.values())  # 4688.0 is 4688
-    if odd or len(names) > MAX_FIELDS or not _WITH_FIELDS.isdisjoint(names):
+    nested = not _WITH_FIELDS.isdisjoint(names) or any(beside.issubset(names) for beside in _WITH_FIELDS_BESIDE)
+    if odd or nested or len(names) > MAX_FIELDS:
         return None
     record = {}
     for name in names:

@@ -21,7 +21,7 @@ from pipeline.rulepack import RulePack
 from schemas.dead_letter import dead_letter_of
 from schemas.event import Event, Origin, Rejected, read_record
 from schemas.hit import SHARDS, GroupHit
-from schemas.logsource import derive_logsource
+from schemas.logsource import FIELDS, derive_logsource
 from schemas.member import Member, member_of_topic
 from schemas.tick import decode_tick
 
@@ -39,6 +39,8 @@ class Record(NamedTuple):
     tick: bool
 
 
+HITS: Final = 4_096
+"""In one message, at most: some hundred kilobytes."""
 _PLACE: Final = itemgetter(1, 2)
 """Topic and partition of a record."""
 _REMEMBERED: Final = 50_000
@@ -69,6 +71,7 @@ class DetectStage:
     def _adopt(self, pack: RulePack) -> None:
         detector, projector = Detector(pack.detections), Projector(pack.correlations)
         self._pack, self._detector, self._projector = pack, detector, projector
+        self._groups_by_logsource = not projector.fields.isdisjoint(FIELDS)
         self._members: dict[str, Member] = {member.id: member for member in pack.members() if member.enabled}
         self._groups, self._fingerprints = pack.groups(), pack.fingerprints()
         self._counted = {each.id for correlation in pack.correlations for each in correlation.references}
@@ -144,7 +147,8 @@ class DetectStage:
             return
         hits: list[tuple[int, GroupHit]] = []
         if event.admission != "late":
-            derive_logsource(event.fields)
+            if self._groups_by_logsource:
+                derive_logsource(event.fields)
             hits = self._projector.hits(event, uses.counted)
         alerts = [single_alert(event, plan, self._groups, self._pack.version) for plan in uses.alerting]
         if dropped := self._projector.dropped:
@@ -196,5 +200,8 @@ class _Batch:
         for shard in range(SHARDS):
             hits = self.hits.get(shard, [])
             meant = {name: fingerprints[name] for name in {hit.correlation for hit in hits}}
-            shards.append(ShardBatch(shard, hits, clocks, self.rosters, pack, meant))
+            # The clock comes last: no hit of the batch may be put to a settle line that the batch itself moved.
+            last = max(0, len(hits) - 1) // HITS * HITS
+            shards += [ShardBatch(shard, hits[at : at + HITS], {}, [], pack, meant) for at in range(0, last, HITS)]
+            shards.append(ShardBatch(shard, hits[last:], clocks, self.rosters, pack, meant))
         return [*self.passing, *self._accounts.values(), *shards]

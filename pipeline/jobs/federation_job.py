@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from pyflink.table.udf import FunctionContext, ScalarFunction, udf
 from connectors.settings import load_settings
 from pipeline.jobs.active_pack import PackFile
 from pipeline.jobs.detect_stage import DetectStage, Record
-from pipeline.jobs.keyed_stage import KeyedStage
+from pipeline.jobs.keyed_stage import METRICS, KeyedStage
 from pipeline.jobs.message import address_of, encode
 from pipeline.jobs.settings import ALERTS, DEAD_LETTERS, HEALTH, JobSettings
 from pipeline.jobs.state import KeyedState
@@ -93,6 +94,9 @@ class Correlate(KeyedProcessFunction):  # type: ignore[misc]
         summary = runtime_context.get_state(ValueStateDescriptor("summary", raw))
         packs = PackFile(self._pack, "correlate", runtime_context.get_index_of_this_subtask())
         self._stage = KeyedStage(packs, self._lateness, _FlinkState(groups, summary))
+        metrics = runtime_context.get_metrics_group().add_group(JOB_NAME)
+        for name in METRICS:
+            metrics.gauge(name, partial(self._stage.metric, name))
 
     def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
         """One message; yields (topic, key, value)."""
@@ -242,9 +246,10 @@ def _configuration(settings: JobSettings) -> Configuration:
         "table.exec.uid.generation": "ALWAYS",
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
-        "python.fn-execution.bundle.size": "100000",
+        # A bundle's results wait in the heap until it is done: it is one Arrow batch, and no larger.
+        "python.fn-execution.bundle.size": str(settings.bundle_rows),
         "python.fn-execution.bundle.time": str(settings.bundle_ms),
-        "python.fn-execution.arrow.batch.size": str(settings.arrow_rows),
+        "python.fn-execution.arrow.batch.size": str(settings.bundle_rows),
     }.items():
         configuration.set_string(name, value)
     return configuration

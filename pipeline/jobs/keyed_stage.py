@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import msgspec
 
 from pipeline.correlate.clock import SettleClock
-from pipeline.correlate.shard import Shard
+from pipeline.correlate.project import REASONS
+from pipeline.correlate.shard import Counters, Shard
 from pipeline.correlate.store import DictStore
 from pipeline.jobs.active_pack import REPEAT_SECONDS, PackSource
 from pipeline.jobs.message import SHARD_ADDRESS, AccountDelta, Passing, ShardBatch, add_dropped, decode
@@ -39,16 +40,19 @@ class _LiveShard:
     told_at: float = -math.inf
     outdated_hits: int = 0
 
-    def summary(self) -> ShardSummary:
-        """What has been counted by now."""
+    def counted(self) -> dict[str, int]:
+        """What was not used or kept since this object was made."""
         now = self.shard.counters
         numbers = {name: count for name, count in msgspec.structs.asdict(now).items() if isinstance(count, int)}
-        numbers["outdated_hits"] = self.outdated_hits
+        return numbers | {"outdated_hits": self.outdated_hits, "refused_hits": now.refused_hits.total()}
+
+    def summary(self) -> ShardSummary:
+        """What has been counted by now, since the beginning."""
         refused = Counter(self.before.refused_hits)
-        for (correlation, _), count in now.refused_hits.items():
+        for (correlation, _), count in self.shard.counters.refused_hits.items():
             refused[correlation] += count
-        total = {name: count + self.before.counters.get(name, 0) for name, count in numbers.items()}
-        return ShardSummary(self.clock.to_bytes(), total | {"refused_hits": refused.total()}, dict(refused))
+        total = {name: count + self.before.counters.get(name, 0) for name, count in self.counted().items()}
+        return ShardSummary(self.clock.to_bytes(), total, dict(refused))
 
 
 class KeyedStage:
@@ -59,15 +63,25 @@ class KeyedStage:
         lateness: ms that the settle line stays behind the slowest partition's clock.
         state: state of whichever address is being handled.
         clock: seconds; for tests.
+        settled_only: whether alerts are told when they have settled and not before.
     """
 
     def __init__(
-        self, packs: PackSource, lateness: int, state: KeyedState, clock: Callable[[], float] = time.monotonic
+        self,
+        packs: PackSource,
+        lateness: int,
+        state: KeyedState,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        settled_only: bool = False,
     ) -> None:
         self._packs = packs
         self._lateness = lateness
         self._state = state
         self._clock = clock
+        self._shards: dict[str, _LiveShard] = {}
+        self._counted: Counter[str] = Counter()
+        self._settled_only = settled_only
         packs.begin(self._adopt)
 
     def _adopt(self, pack: RulePack) -> None:
@@ -77,8 +91,21 @@ class KeyedStage:
         """
         correlations = {correlation.id: correlation for correlation in pack.correlations}
         Shard(correlations, pack.registry(), DictStore())  # a pack that makes no shard is refused here
+        for live in self._shards.values():
+            self._counted.update(live.counted(), ended_groups=live.shard.ended_groups)
         self._pack, self._correlations, self._fingerprints = pack, correlations, pack.fingerprints()
-        self._shards: dict[str, _LiveShard] = {}
+        self._shards = {}
+
+    def metric(self, name: str) -> int:
+        """One of `METRICS`, of this worker since it started."""
+        live = self._shards.values()
+        match name:
+            case "groups":
+                return sum(each.shard.groups for each in live)
+            case "ended_groups":
+                return self._counted[name] + sum(each.shard.ended_groups for each in live)
+            case _:
+                return self._counted[name] + sum(each.counted().get(name, 0) for each in live)
 
     def process(self, address: str, data: bytes) -> tuple[list[Passing], bool]:
         """Handle one message; the flag says that an account changed and `report` is wanted soon."""
@@ -114,6 +141,10 @@ class KeyedStage:
         return None if total is None else _account(total, now)
 
     def _add(self, delta: AccountDelta) -> None:
+        for counter in COUNTERS:
+            self._counted[counter] += getattr(delta, counter)
+        for dropped, count in delta.dropped:
+            self._counted[dropped.reason] += count
         total = read_summary(self._state, AccountDelta)
         if total is None:
             total = delta
@@ -159,13 +190,24 @@ class KeyedStage:
         known = read_summary(self._state, ShardSummary)
         clock = SettleClock() if known is None else SettleClock.from_bytes(known.clock)
         registry, version = self._pack.registry(), self._pack.version
-        shard = Shard(self._correlations, registry, self._state, pack_version=version, lateness=self._lateness)
+        shard = Shard(
+            self._correlations,
+            registry,
+            self._state,
+            pack_version=version,
+            lateness=self._lateness,
+            settled_only=self._settled_only,
+        )
         before = known or ShardSummary(b"")
         return _LiveShard(shard, clock, before, before.counters)
 
 
+_LEFT_OUT = (*Counters.__struct_fields__, "outdated_hits")
 COUNTERS = ("records", "ticks", "lines", "evaluated", "matched", "late", "clock_ahead", "dead")
 """What accounts add up."""
+
+METRICS = (*COUNTERS, *REASONS, *_LEFT_OUT, "groups", "ended_groups")
+"""What a worker tells Flink's metrics: counters since it started, and the groups it holds."""
 
 
 def _publish(alert: Alert) -> Passing:

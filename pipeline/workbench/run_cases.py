@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -113,20 +113,11 @@ def _try_stream(pack: RulePack, document: RuleDocument, case: CorrelationCase) -
 
 def run_stream(pack: RulePack, case: CorrelationCase, on_refused: Callable[[DeadLetter], None]) -> list[Alert]:
     """The settled alerts of a stream, in the order in which they begin."""
-    job = LocalJob(pack, LATENESS, on_refused)
-    newest: dict[str, Alert] = {}
-
-    def keep(documents: Iterable[bytes]) -> None:
-        for alert in map(alert_from_json, documents):
-            known = newest.get(alert.id)
-            if known is None or known.jointsoc.alert.revision <= alert.jointsoc.alert.revision:
-                newest[alert.id] = alert
-
-    for _, together in groupby(case.lines(), key=lambda line: line.append_time):
-        keep(passing.value for passing in job.feed(together))
-    keep(passing.value for passing in job.finish())
-    standing = (alert for alert in newest.values() if alert.jointsoc.alert.state != "superseded")
-    return sorted(standing, key=lambda alert: (alert.event.start, alert.id))
+    job = LocalJob(pack, LATENESS, on_refused, settled_only=True)
+    batches = groupby(case.lines(), key=lambda line: line.append_time)
+    passings = [passing for _, together in batches for passing in job.feed(together)]
+    alerts = {passing.key: alert_from_json(passing.value) for passing in [*passings, *job.finish()]}
+    return sorted(alerts.values(), key=lambda alert: (alert.event.start, alert.id))
 
 
 def _seen(alert: Alert) -> Expected:

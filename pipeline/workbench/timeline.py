@@ -105,7 +105,7 @@ def tell_timeline(
     pack, lateness = patient(rules.pack_of(document, registry, all_alert=True), disorder)
     rule = correlation_in(pack, document)
     refused: list[DeadLetter] = []
-    alerts = _alerts(LocalJob(pack, lateness, refused.append), lines)
+    alerts = _alerts(LocalJob(pack, lateness, refused.append, settled_only=True), lines)
     matched, projector, groups = _moments(pack, rule, lines, lateness)
     for reference, alert in _child_alerts(rule, alerts):
         key = tuple(alert.jointsoc.group_by.get(reference.fields.get(name, name), "") for name in rule.group_by)
@@ -125,8 +125,7 @@ def _alerts(job: LocalJob, lines: Sequence[Line]) -> list[Alert]:
     for begin in range(0, len(lines), BATCH):
         passings += job.feed(lines[begin : begin + BATCH])
     passings += job.finish()
-    alerts = [alert_from_json(passing.value) for passing in passings]
-    return [alert for alert in alerts if alert.jointsoc.alert.state == "settled"]
+    return [alert_from_json(passing.value) for passing in passings]
 
 
 def _child_alerts(rule: Correlation, alerts: Sequence[Alert]) -> Iterable[tuple[Reference, Alert]]:

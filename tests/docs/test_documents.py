@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.jobs.keyed_stage import METRICS
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
     ROOT / "README.md",
@@ -44,3 +46,10 @@ def test_every_link_within_the_project_leads_somewhere(path: Path) -> None:
 
 def test_the_readme_has_a_session() -> None:
     assert sessions(ROOT / "README.md")
+
+
+def test_operations_tells_of_every_metric_of_the_job() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    metrics = page.partition("## Metrics")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", metrics, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(METRICS)

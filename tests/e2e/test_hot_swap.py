@@ -27,6 +27,7 @@ from tests.running_stack import RunningStack
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 MEMBER = "kestrel-bank"
+PROBER = "198.51.100.99"
 RULE = """
 title: Added while events flow
 id: 5b1f4e0a-6a7e-4d55-9a5e-0000000000ab
@@ -92,18 +93,25 @@ def larger(stack: RunningStack, tmp_path: Path) -> Path:
 
 def test_rules_change_while_events_flow(stack: RunningStack, larger: Path) -> None:
     before, job, before_failures = settled_accounts(stack), stack.job(), failures(stack)
+    begun = now_ms()
+    probe(stack, begun, "kestrel-bank", "heron-bank", "kestrel-bank")
+    others = 3
     with flowing(stack, "swap") as stream:
         wait_for(lambda: stream.sent > 50)
         not_yet = stream.sent
         # A job that lags behind would put these to the new pack.
-        wait_for(lambda: evaluated_since(stack, before) >= not_yet)
+        wait_for(lambda: evaluated_since(stack, before) >= not_yet + others)
         activated = jsoc(stack, "rules", "activate", str(larger))
         assert activated.returncode == 0, activated.stderr
         in_force = stream.sent + 1
         wait_for(lambda: stream.sent > in_force + 50)
+    probe(stack, begun + 10, "osprey-securities", "heron-bank", "kestrel-bank")
+    others += 3
     version = activated.stdout.strip()
     assert version == read_pack(stack.settings.pack_file).version
-    wait_for(lambda: evaluated_since(stack, before) == stream.sent)
+    wait_for(lambda: evaluated_since(stack, before) == stream.sent + others)
+    # A window that was half full when the rules changed: its rule is the same in both packs.
+    wait_for(lambda: probed(stack) == [6], lambda: probed(stack))
     wait_for(lambda: set(range(in_force, stream.sent)) <= numbers(stack, "swap"))
     found = numbers(stack, "swap")
     assert found == set(range(min(found), stream.sent)), "what is alerted is everything from some event on"
@@ -132,6 +140,28 @@ def refuse_a_damaged_pack(stack: RunningStack, version: str) -> None:
 
     wait_for(told, lambda: stack.status()["job"])
     wait_for(lambda: set(range(noticed, stream.sent)) <= numbers(stack, "damaged"))
+
+
+def probe(stack: RunningStack, begun: int, *members: str) -> None:
+    """One probe by each of these, from one address."""
+    for number, member in enumerate(members):
+        event = {
+            "@timestamp": to_rfc3339(begun + number),
+            "event.id": f"half-{begun + number}",
+            "event.action": "probe",
+            "source.ip": PROBER,
+            "jointsoc.logsource.product": "jointsoc",
+            "jointsoc.logsource.service": "e2e",
+        }
+        producer = open_producer(stack.kafka(member), linger_ms=0)
+        producer.send(f"events.{member}", value=orjson.dumps(event)).get(60)
+        producer.close()
+
+
+def probed(stack: RunningStack) -> list[int]:
+    """Hits of the prober's alerts."""
+    alerts = [each["jointsoc"] for each in stack.alerts(rule_names={"E2E probes at several institutions"})]
+    return [each["events"] for each in alerts if each["group_by"]["source.ip"] == PROBER]
 
 
 def failures(stack: RunningStack) -> int:

@@ -45,6 +45,8 @@ correlation:
   timespan: 10m
   condition: {gte: 2, lte: 3}
 """
+CORPUS = Path(__file__).resolve().parents[4] / "shared" / "corpora" / "sigmahq"
+CASES = CORPUS / "regression_data"
 NOON = 1_795_435_200_000
 
 
@@ -93,6 +95,21 @@ def test_eager_shows_every_revision_as_it_would_have_been_published(folder: Path
     alerts = _alerts(_run(folder, "--eager", *_both(folder)))
     states = [alert["jointsoc"]["alert"]["state"] for alert in alerts if alert["rule"]["name"] == "Guessing"]
     assert states == ["open", "settled"]
+
+
+def test_what_settles_is_the_same_byte_for_byte_whether_open_alerts_are_told_or_not(folder: Path) -> None:
+    random = Random(5)
+    for member in ("ash", "birch"):
+        events = [_event(at, **{"source.ip": f"192.0.2.{random.randrange(9)}"}) for at in range(0, 30_000, 29)]
+        # Out of order by more than a batch, so that open alerts take over from each other.
+        events.sort(key=lambda event: random.random() < 0.5)
+        (folder / f"{member}.ndjson").write_bytes(_lines(events))
+    given = [f"{member}={folder / f'{member}.ndjson'}" for member in ("ash", "birch")]
+    every = _run(folder, "--eager", *given).stdout.splitlines()
+    states = [json.loads(line)["jointsoc"]["alert"]["state"] for line in every]
+    assert set(states) == {"open", "settled", "superseded"}
+    settled = [line for line, state in zip(every, states, strict=True) if state == "settled"]
+    assert _run(folder, *given).stdout.splitlines() == sorted(settled, key=lambda line: json.loads(line)["event"]["id"])
 
 
 def test_the_order_of_lines_within_the_lateness_changes_nothing(folder: Path) -> None:
@@ -224,3 +241,16 @@ def test_a_json_file_is_read_like_lines(folder: Path) -> None:
     (folder / "ash.json").write_text(json.dumps([_event(second) for second in range(0, 40, 10)]))
     _, birch = _both(folder)
     assert _alerts(_run(folder, f"ash={folder / 'ash.json'}", birch)) == _alerts(_run(folder, *_both(folder)))
+
+
+@pytest.mark.skipif(not CASES.exists(), reason="the SigmaHQ corpus is not here")
+def test_an_evtx_file_gives_the_alerts_of_the_same_events_as_json(folder: Path) -> None:
+    pytest.importorskip("evtx", reason="the evtx package is not installed")
+    recorded = min(CASES.glob("**/file_event_win_creation_system_dll_files/*.evtx"))
+    [rule] = (CORPUS / "rules").glob("**/file_event_win_creation_system_dll_files.yml")
+    correlation = {"type": "event_count", "rules": [recorded.stem], "timespan": "1h", "condition": {"gte": 1}}
+    counted = {"title": "Any such", "id": "55555555-5555-4555-8555-555555555555", "correlation": correlation}
+    (folder / "rules.yml").write_text(f"{rule.read_text()}\n---\n{json.dumps(counted)}")
+    alerts = [_alerts(_run(folder, f"ash={recorded.with_suffix(suffix)}")) for suffix in (".evtx", ".json")]
+    seen = [[(one["rule"]["name"], one["@timestamp"], one["jointsoc"]["events"]) for one in each] for each in alerts]
+    assert seen[0] == seen[1] == [("Any such", "2025-10-24T23:41:00.601Z", 1)]

@@ -151,6 +151,7 @@ def deliver(
     restarts: float = 0.2,
     moves: float = 0.5,
     thin_above: int = THIN_ABOVE,
+    settled_only: bool = False,
     look: Callable[[Outcome, Sequence[GroupHit]], None] | None = None,
 ) -> Outcome:
     """Feed a stream in random order and batches, with repeats, legal moves of the settle line, and restarts.
@@ -163,6 +164,7 @@ def deliver(
         restarts: chance of a restart after each batch.
         moves: chance of a move of the line after each batch.
         thin_above: hits that a group may hold.
+        settled_only: whether the shard keeps silent about what is open.
         look: called after each batch with what came out so far and what went in.
     """
     rules: Mapping[str, Correlation] = {rule.id: rule for rule in correlations}
@@ -173,7 +175,11 @@ def deliver(
     store, outcome, line, place = DictStore(), Outcome(), BASE - 1000, 0
     ahead = max((LATENESS - rule.settle_after for rule in correlations if rule.settle_after is not None), default=0)
     limits = Limits(thin_above=thin_above, live=random.choice((0, 1, 10)), journal=random.choice((1, 4, 30, 10_000)))
-    shard = Shard(rules, REGISTRY, store, limits=limits, lateness=LATENESS)
+
+    def start() -> Shard:
+        return Shard(rules, REGISTRY, store, limits=limits, lateness=LATENESS, settled_only=settled_only)
+
+    shard = start()
     while place < len(order):
         size = random.choice((1, 2, 5, 100))
         batch = order[place : place + size]
@@ -188,7 +194,7 @@ def deliver(
         if random.random() < restarts:
             assert shard.counters.late_after_settle == 0
             outcome.thinned += shard.counters.thinned_hits
-            shard = Shard(rules, REGISTRY, store, limits=limits, lateness=LATENESS)
+            shard = start()
     outcome.alerts += shard.advance(END)
     outcome.thinned += shard.counters.thinned_hits
     shard.save()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from random import Random
 
 from pipeline.correlate.alert import single_alert, threat_of
@@ -48,6 +49,21 @@ def test_an_alert_is_complete() -> None:
     assert (alert.rule.author, alert.threat.technique.id) == (["Ann", "Bob"], ["T1110.004"])
     assert (alert.event.start, alert.event.end) == (part.members[0].first_seen, alert.timestamp)
     assert alert_from_json(alert.to_json()) == alert
+
+
+def test_the_document_has_every_field_that_was_agreed_on() -> None:
+    document = json.loads(_settled().to_json())
+    assert set(document) == {"@timestamp", "ecs", "event", "rule", "threat", "organization", "message", "jointsoc"}
+    assert set(document["event"]) == {"kind", "id", "start", "end", "created"}
+    rule = {"uuid", "name", "description", "author", "license", "reference", "ruleset", "version"}
+    assert set(document["rule"]) == rule
+    part = document["jointsoc"]
+    own = {"alert", "group_by", "groups", "events", "members", "evidence", "tlp", "drill", "pack"}
+    assert set(part) == own | {"without_value", "column_ms"}
+    assert set(part["alert"]) == {"revision", "state", "level", "exact"}
+    assert set(part["members"][0]) == {"id", "group", "first_seen", "last_seen", "count", "counts"}
+    place = {"member", "topic", "partition", "offset", "line", "event_id", "time", "rule"}
+    assert set(part["evidence"][0]) == place
 
 
 def test_the_evidence_is_the_earliest_and_the_latest_hits_with_their_detections() -> None:

@@ -122,6 +122,24 @@ def test_alerts_that_a_late_hit_joins_become_one() -> None:
     assert superseded == {one.id, two.id} - set(joined)
 
 
+@pytest.mark.parametrize(("kind", "references"), [("event_count", 1), ("temporal", 2), ("temporal_ordered", 2)])
+def test_events_exactly_a_timespan_apart_share_a_window_and_a_millisecond_more_is_too_far(
+    kind: str, references: int
+) -> None:
+    rule = correlation(kind, span=MINUTE, references=references, comparisons=(Comparison("gte", 2),))
+    for time, alerts in ((MINUTE, 1), (MINUTE + 1, 0)):
+        shard = _shard(rule)
+        shard.feed([hit(0, name="first", rule=rule.id, mask=1)])
+        assert len(shard.feed([hit(time, name="last", rule=rule.id, mask=references)])) == alerts
+
+
+def test_in_one_millisecond_events_are_together_and_in_no_order() -> None:
+    for kind, alerts in (("temporal", 1), ("temporal_ordered", 0)):
+        rule = correlation(kind, span=MINUTE, references=2)
+        together = [hit(5, name=str(mask), rule=rule.id, mask=mask) for mask in (1, 2)]
+        assert len(_shard(rule).feed(together)) == alerts
+
+
 def test_nothing_is_final_before_the_suppression_period_is_over() -> None:
     rule = correlation("event_count", span=MINUTE, comparisons=THREE, suppress=10 * MINUTE)
     shard = _shard(rule)

@@ -41,6 +41,13 @@ def test_lines_arrays_and_concatenated_objects_are_told_apart(data: bytes) -> No
     assert read(data) == TWO
 
 
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", "1e400", "9" * 400, "9" * 25, '"\\ud800"', "[" * 40 + "]" * 40])
+def test_a_record_in_an_array_is_read_as_it_would_be_from_a_line(value: str) -> None:
+    record = b'{"a": %s}' % value.encode()
+    (_, line), *_ = read(record + b"\n")
+    assert read(b'[{"b": 1},\n' + record + b"]")[1] == (2, line)
+
+
 @pytest.mark.parametrize("data", [b"", b"\n \n", b"[]"])
 def test_nothing_is_no_record(data: bytes) -> None:
     assert read(data) == []

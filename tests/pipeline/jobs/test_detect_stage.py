@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.detect.evaluate import Detector
+from pipeline.jobs import detect_stage
 from pipeline.jobs.active_pack import FixedPack
 from pipeline.jobs.detect_stage import DetectStage, Record
 from pipeline.jobs.message import AccountDelta, Message, Passing, ShardBatch
@@ -72,6 +73,17 @@ def test_every_shard_hears_the_clock(stage: DetectStage) -> None:
     shards = [each for each in messages if isinstance(each, ShardBatch)]
     assert len(shards) == SHARDS
     assert all(each.clocks == {"events.bank-a/0": APPENDED + 5} for each in shards)
+
+
+def test_a_flood_of_hits_goes_in_parts_and_the_clock_with_the_last(
+    stage: DetectStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detect_stage, "HITS", 2)
+    messages = stage.process([record(line(**{"event.id": str(number)}), number) for number in range(5)])
+    parts = [each for each in messages if isinstance(each, ShardBatch) and (each.hits or each.clocks)]
+    (flooded,) = {each.shard for each in parts if each.hits}
+    told = [([hit.hit.event_id for hit in each.hits], bool(each.clocks)) for each in parts if each.shard == flooded]
+    assert told == [(["0", "1"], False), (["2", "3"], False), (["4"], True)]
 
 
 def test_a_detection_marked_to_alert_alerts_by_itself(stage: DetectStage) -> None:

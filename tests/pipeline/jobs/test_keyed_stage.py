@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from pipeline.correlate.project import Dropped
 from pipeline.jobs.active_pack import FixedPack
 from pipeline.jobs.keyed_stage import KeyedStage
-from pipeline.jobs.message import AccountDelta, Message, ShardBatch, address, encode
+from pipeline.jobs.message import AccountDelta, Message, Roster, ShardBatch, address, encode
 from pipeline.jobs.state import FORMAT
 from pipeline.rulepack import RulePack, build_pack
 from schemas.errors import ConfigError
@@ -14,7 +15,7 @@ from schemas.health import AnyHealth, NotCounted, PartitionAccount, ShardAccount
 from schemas.hit import GroupHit, Hit
 from schemas.member import Member, MemberRegistry
 from tests.local_centre import LATENESS, Arrival, LocalCentre, MemoryState
-from tests.pipeline.jobs.test_detect_stage import APPENDED, RULES
+from tests.pipeline.jobs.test_detect_stage import APPENDED, HOUR, RULES
 
 BANKS = MemberRegistry(members=tuple(Member(id=f"bank-{each}", name=each) for each in "abc"))
 PROBES = "5b1f4e0a-6a7e-4d55-9a5e-000000000002"
@@ -37,9 +38,19 @@ class Keyed:
         self.state.current = address(message)
         return self._stage.process(self.state.current, encode(message))[1]
 
+    def metrics(self, *names: str) -> list[int]:
+        return [self._stage.metric(name) for name in names]
+
     def told(self) -> AnyHealth:
         (passing,) = self._stage.report(self.state.current, APPENDED)
         return health_from_json(passing.value)
+
+
+def probe(at: int, clock: int) -> ShardBatch:
+    """A hit in a group of its own."""
+    hit = Hit(at, at, 1, "bank-a")
+    roster = Roster({"events.bank-a": 1}, clock)
+    return ShardBatch(3, [GroupHit(PROBES, (f"{at}",), hit)], {"events.bank-a/0": clock}, [roster])
 
 
 def gone(number: int = 0) -> ShardBatch:
@@ -78,6 +89,22 @@ def test_what_a_shard_does_not_use_is_told_when_it_changes_and_outlives_a_restar
     told = again.told()
     assert isinstance(told, ShardAccount)
     assert (told.shard, told.counters["unknown_correlation"]) == (3, 2)
+
+
+def test_metrics_count_since_the_worker_started_and_tell_what_is_held(pack: RulePack) -> None:
+    keyed = Keyed(pack)
+    dropped = [(Dropped("excess_values", PROBES, "source.ip", "bank-a"), 3)]
+    for _ in range(2):
+        keyed.take(AccountDelta("events.bank-a", 0, lines=5, dead=1, dropped=dropped))
+        keyed.take(gone())
+    assert keyed.metrics("lines", "dead", "excess_values", "unknown_correlation") == [10, 2, 6, 2]
+    keyed.take(probe(at=APPENDED, clock=APPENDED))
+    keyed.take(probe(at=APPENDED + HOUR, clock=APPENDED + HOUR))
+    assert keyed.metrics("groups", "ended_groups") == [2, 0]
+    keyed.take(probe(at=APPENDED + 3 * HOUR, clock=APPENDED + 3 * HOUR))
+    assert keyed.metrics("groups", "ended_groups") == [1, 2]
+    again = Keyed(pack, keyed.state)
+    assert again.metrics("lines", "ended_groups") == [0, 0]
 
 
 def test_a_shard_that_uses_everything_has_nothing_to_tell(pack: RulePack) -> None:
