@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import psutil
 from kafka.admin import OffsetSpec
-from kafka.errors import CoordinatorLoadInProgressError
+from kafka.errors import CoordinatorLoadInProgressError, NotCoordinatorError
 
 from connectors.documents import ElasticsearchDocuments
 from connectors.elasticsearch import open_client
@@ -114,7 +114,7 @@ def index(settings: StackSettings) -> tuple[float, float, float]:
     begun, first = 0.0, 0
     while lag:
         time.sleep(0.2)
-        with suppress(CoordinatorLoadInProgressError):  # the group is being made
+        with suppress(CoordinatorLoadInProgressError, NotCoordinatorError):  # the group is being made
             lag = group_lag(admin, "indexer", partitions)
         if not begun and lag < whole:
             begun, first = time.monotonic(), lag

@@ -117,7 +117,7 @@ class Desk:
         return self._those(REOPENED)
 
     def _those(self, *marks: str) -> frozenset[str]:
-        """They are read once and then only what changed, since every screen asks for them every two seconds."""
+        """They are read once and then only what changed, since every screen asks for them every second."""
         with self._lock:
             self._look_again()
             return self._touched.of(marks)

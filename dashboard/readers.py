@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 GONE_AFTER_SECONDS: Final = 10.0
-"""An open page asks every two seconds; several missing questions are a closed page."""
+"""An open page asks every second; several missing questions are a closed page."""
 
 
 class Readers:

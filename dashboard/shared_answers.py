@@ -1,7 +1,7 @@
 """One answer of Elasticsearch for everybody who asks the same: fifty screens show the same queue.
 
-Rows are a second old at most. Counts look at every alert there is, so they may be some seconds old. What people wrote
-is as old as that only where another dashboard wrote it: a write of this one is seen at once.
+Rows are half a second old at most. Counts look at every alert there is, so they may be some seconds old. What people
+wrote is as old as that only where another dashboard wrote it: a write of this one is seen at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class SharedAnswers:
         self._index, self._sharing = index, sharing
 
     def find(self, query: AlertQuery) -> Found:
-        """Alerts that fit the query, as they were at most a second ago."""
+        """Alerts that fit the query, as they were at most half a second ago."""
         key = (_without_ids(query), hash(query.without), hash(query.only))
         found: Found = self._sharing.once(key, lambda: self._index.find(query))
         return found

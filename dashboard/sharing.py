@@ -14,7 +14,8 @@ from schemas.errors import ConnectionError_
 
 log = structlog.get_logger()
 
-KEEP_SECONDS: Final = 1.0
+KEEP_SECONDS: Final = 0.5
+"""A screen asks each second: what is in the index is on it within two."""
 COUNTS_SECONDS: Final = 5.0
 """Older counts are given once more while new ones are asked for."""
 COUNTS_PART: Final = 10

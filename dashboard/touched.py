@@ -1,4 +1,4 @@
-"""The alerts that somebody touched, by what became of them: every screen asks for them every two seconds."""
+"""The alerts that somebody touched, by what became of them: every screen asks for them every second."""
 
 from __future__ import annotations
 

@@ -28,19 +28,22 @@ AUDIENCES_PATTERN: Final = "alerts-*"
 _ALERT_ID: Final = re.compile(r"(\d{4})(0[1-9]|1[0-2])-[0-9a-f]{24}")
 _MEMBER_ID: Final = re.compile(ID_PATTERN)
 _KEYWORD: Final = {"type": "keyword", "ignore_above": 1024}
+_KEPT: Final = {"type": "keyword", "index": False, "doc_values": False}
+"""In the source only: each field that is indexed costs every alert."""
 
 _OVERRIDES: Final[dict[str, dict[str, Any]]] = {
     # Sentences are searched by their words.
     "message": {"type": "text"},
     "rule.name": _KEYWORD | {"fields": {"text": {"type": "text"}}},
-    "rule.description": {"type": "text"},
+    "rule.description": _KEPT,
+    "rule.reference": _KEPT,
     # Rule authors choose the names of group-by fields: one flattened field keeps the mapping from growing with them.
     "jointsoc.group_by": {"type": "flattened", "ignore_above": 1024},
     # Read with its alert, never searched: kept in the source, not indexed.
     "jointsoc.evidence": {"type": "object", "enabled": False},
+    "jointsoc.members": {"type": "object", "enabled": False},
     "key": {"type": "flattened", "ignore_above": 1024},
     "events": {"type": "object", "enabled": False},
-    "jointsoc.members.counts": {"type": "object", "enabled": False},
     "exception.fields": {"type": "flattened", "ignore_above": 1024},
     "finding.key": {"type": "flattened", "ignore_above": 1024},
     "workflow.notes": {"type": "object", "enabled": False},

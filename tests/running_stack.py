@@ -232,6 +232,7 @@ def _is_free(port: int) -> bool:
 
 def _bound(port: int) -> socket.socket | None:
     probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: it may rest from its last use
     try:
         probe.bind((LOOPBACK, port))
         probe.listen()

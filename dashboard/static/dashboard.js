@@ -3,7 +3,7 @@
 "use strict";
 
 const $ = (selector, within = document) => within.querySelector(selector);
-const POLL_MS = 2000;
+const POLL_MS = 1000;
 
 /* A sentence in the page's language, its places filled. */
 const words = JSON.parse($("#words").textContent);
@@ -57,7 +57,7 @@ document.addEventListener("keydown", (event) => {
   if (action && action(event) !== false) event.preventDefault();
 });
 
-/* Ask again every two seconds while the page is seen. `take` gets the answer; a failure shows the banner. */
+/* Ask again every second while the page is seen. `take` gets the answer; a failure shows the banner. */
 function poll(address, take) {
   const live = $("#live"), banner = $("#banner");
   let since = null, timer = 0;

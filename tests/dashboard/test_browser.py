@@ -26,7 +26,7 @@ from tests.running_stack import RunningStack
 pytestmark = pytest.mark.stack
 
 LIVE_MS = 8000
-"""Updates come every two seconds; a busy machine gets more time."""
+"""Updates come every second; a busy machine gets more time."""
 
 
 @pytest.fixture(scope="module")

@@ -74,7 +74,7 @@ def test_every_field_of_the_alert_model_is_mapped_and_nothing_else() -> None:
 
 
 def test_times_are_dates_and_the_revision_can_hold_a_tombstone() -> None:
-    times = ["@timestamp", "event.start", "event.end", "event.created", "jointsoc.members.first_seen"]
+    times = ["@timestamp", "event.start", "event.end", "event.created"]
     assert all(FIELDS[name]["type"] == "date" for name in times)
     assert FIELDS["jointsoc.alert.revision"]["type"] == "long"
     assert FIELDS["message"]["type"] == "text"
