@@ -25,6 +25,7 @@ from tests.pipeline.correlate.naive import naive_instants, naive_referral
 from tests.pipeline.correlate.rule_files import compile_text
 from tests.pipeline.correlate.streams import EXAMPLES
 
+pytestmark = pytest.mark.timeout(900 + EXAMPLES)
 Row = dict[str, Any]
 COLUMNS = ("ts", "r0", "r1", "r2", "g", "h", "who", "n", "v")
 NAMES = ("r0", "r1", "r2")
