@@ -220,10 +220,23 @@ def _ensure_job(place: Place, observe: Observer, abort: threading.Event) -> Prog
         submit_job(settings, place.java_home)
         observe(JOB_STEP, "starts", "waiting for its first checkpoint")
     since = time.time()
-    wait_until(lambda: job_is_ready(settings, since), JOB_STEP, _JOB_SECONDS, abort)
+    wait_until(
+        lambda: job_is_ready(settings, since),
+        JOB_STEP,
+        _JOB_SECONDS,
+        abort,
+        check=lambda: _start_ended_taskmanagers(place, observe, abort),
+    )
     if not fresh and _registry_is_newer(settings):
         _renew_rules(settings, observe, pinned_pack(settings))
     return "ready" if fresh else "was running"
+
+
+def _start_ended_taskmanagers(place: Place, observe: Observer, abort: threading.Event) -> None:
+    """One that lost its JobManager may end a while later, as it stops its workers: Beam counts them wrongly at times."""
+    for service in services(place.settings):
+        if service.name.startswith("taskmanager") and find_leader(place.settings, service.name) is None:
+            _starter(place, service, observe)(abort)
 
 
 def _registry_is_newer(settings: StackSettings) -> bool:

@@ -258,6 +258,19 @@ def test_up_ends_a_taskmanager_that_does_not_wake_up(stack: RunningStack) -> Non
     assert {row.state for row in stack.status().values()} == {"running"}
 
 
+def test_up_starts_a_taskmanager_anew_that_ends_before_the_job_runs(stack: RunningStack) -> None:
+    stack.kill("jobmanager")
+    killed: list[int] = []
+
+    def end_it_once(name: str, progress: str, _words: str) -> None:
+        if name == "taskmanager-1" and progress != "starts" and not killed:
+            killed.extend(stack.kill("taskmanager-1"))
+
+    stack_module.up(stack.settings, end_it_once)
+    assert killed
+    assert {row.state for row in stack.status().values()} == {"running"}
+
+
 def test_a_killed_up_leaves_nothing_that_keeps_the_next_one_from_working(stack: RunningStack) -> None:
     stack.kill("clock")
     stack.kill("taskmanager")
