@@ -246,6 +246,8 @@ def _configuration(settings: JobSettings) -> Configuration:
         "table.exec.uid.generation": "ALWAYS",
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
+        # A process for each stage: when stages that share one fail at once, the TaskManager ends (decision 82).
+        "python.fn-execution.memory.managed": "false",
         # A bundle's results wait in the heap until it is done: it is one Arrow batch, and no larger.
         "python.fn-execution.bundle.size": str(settings.bundle_rows),
         "python.fn-execution.bundle.time": str(settings.bundle_ms),
