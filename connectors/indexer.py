@@ -54,7 +54,6 @@ class IndexerSettings(BaseModel):
     shared_index: bool = Field(
         default=False, description="also keep what all members may see of alerts, in alerts-shared-*"
     )
-
     keep_days: int | None = Field(
         default=None,
         ge=31,

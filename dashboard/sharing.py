@@ -10,8 +10,6 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from schemas.errors import ConnectionError_
-
 log = structlog.get_logger()
 
 KEEP_SECONDS: Final = 0.5
@@ -90,10 +88,10 @@ class Sharing:
     def _renew(self, key: Hashable, ask: Callable[[], Any]) -> Any:
         try:
             return self._asked(key, ask)
-        except ConnectionError_ as error:
+        except Exception as error:  # a thread of nobody's: whoever asks next asks for himself, and is told
             log.warning("counts.not_renewed", why=str(error))
             with self._lock:
-                self._kept.pop(key, None)  # whoever asks next is told
+                self._kept.pop(key, None)
             raise
         finally:
             with self._lock:

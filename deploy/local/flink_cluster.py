@@ -28,7 +28,7 @@ _MEMORY: Final = {
     "taskmanager.memory.task.off-heap.size": "0m",
     "taskmanager.memory.network.min": "64m",
     "taskmanager.memory.network.max": "64m",
-    "taskmanager.memory.managed.size": "384m",  # RocksDB and the Python workers
+    "taskmanager.memory.managed.size": "384m",  # RocksDB
     "taskmanager.memory.jvm-metaspace.size": "256m",
     "taskmanager.memory.jvm-overhead.min": "192m",
     "taskmanager.memory.jvm-overhead.max": "192m",

@@ -233,7 +233,7 @@ def _ensure_job(place: Place, observe: Observer, abort: threading.Event) -> Prog
 
 
 def _start_ended_taskmanagers(place: Place, observe: Observer, abort: threading.Event) -> None:
-    """One that lost its JobManager may end a while later, as it stops its workers: at times Beam miscounts them."""
+    """One that was found alive may end a while later, as when it lost its JobManager."""
     for service in services(place.settings):
         if service.name.startswith("taskmanager") and find_leader(place.settings, service.name) is None:
             _starter(place, service, observe)(abort)

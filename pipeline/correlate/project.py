@@ -48,7 +48,6 @@ class Projector:
         for number, correlation in enumerate(correlations):
             for reference in correlation.references:
                 self._users.setdefault(reference.id, []).append(number)
-        self._wanted: dict[frozenset[str], list[_Wanted]] = {}
 
     @property
     def fields(self) -> set[str]:
@@ -64,35 +63,26 @@ class Projector:
             if dropped.reason == "missing_group_key"
         }
 
-    def hits(self, event: Event, matched: Collection[str]) -> list[tuple[int, GroupHit]]:
+    def wanted(self, matched: Collection[str]) -> Wanted:
+        """What counts an event that matched these detections (ids); worth keeping, for it depends on nothing else."""
+        named = frozenset(matched)
+        users = sorted({number for detection in named for number in self._users.get(detection, ())})
+        return [(projection, projection.mask(named)) for projection in map(self._projections.__getitem__, users)]
+
+    def hits(self, event: Event, wanted: Wanted) -> list[tuple[int, GroupHit]]:
         """The hits of one event, each with its shard.
 
         Args:
             event: as admitted; a late one is for the caller to hold back.
-            matched: ids of the detections it matched.
+            wanted: what counts it.
         """
-        named = frozenset(matched)
-        wanted = self._wanted.get(named)
-        if wanted is None:
-            wanted = self._remember_wanted(named)
-        if not wanted:
-            return []
         identity = hit_id(event)
         groups: _Groups = {}
         return [hit for projection, mask in wanted for hit in projection.hits(event, mask, identity, groups)]
 
-    def _remember_wanted(self, matched: frozenset[str]) -> list[_Wanted]:
-        if len(self._wanted) >= REMEMBERED:
-            self._wanted.clear()
-        users = sorted({number for detection in matched for number in self._users.get(detection, ())})
-        wanted = self._wanted[matched] = [
-            (projection, projection.mask(matched)) for projection in map(self._projections.__getitem__, users)
-        ]
-        return wanted
 
-
-_Wanted = tuple["_Projection", int]
-"""A correlation, and a bit for each of its references that an event matched."""
+Wanted = list[tuple["_Projection", int]]
+"""Correlations, each with a bit for every one of its references that an event matched."""
 _Groups = dict[tuple[str, ...], tuple[str, ...] | None]
 """Fields of an event -> the group that they make, if each holds one text; most correlations share it with others."""
 

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from pipeline.correlate.alert import single_alert
-from pipeline.correlate.project import Projector
+from pipeline.correlate.project import Projector, Wanted
 from pipeline.detect.evaluate import Detector
 from pipeline.detect.plan import DetectionPlan
 from pipeline.jobs.active_pack import PackSource
@@ -49,8 +49,8 @@ _REMEMBERED: Final = 50_000
 class _Uses(NamedTuple):
     """What is done with an event that matched certain rules."""
 
-    counted: frozenset[str]
-    """Ids of those that correlations refer to."""
+    wanted: Wanted
+    """The correlations that count it."""
     alerting: tuple[DetectionPlan, ...]
 
 
@@ -74,7 +74,6 @@ class DetectStage:
         self._groups_by_logsource = not projector.fields.isdisjoint(FIELDS)
         self._members: dict[str, Member] = {member.id: member for member in pack.members() if member.enabled}
         self._groups, self._fingerprints = pack.groups(), pack.fingerprints()
-        self._counted = {each.id for correlation in pack.correlations for each in correlation.references}
         self._uses: dict[tuple[int, ...], _Uses] = {}
 
     def process(self, records: Iterable[Record]) -> list[Message]:
@@ -143,13 +142,13 @@ class DetectStage:
         uses = self._uses.get(matched)
         if uses is None:
             uses = self._remember_uses(matched)
-        if not uses.counted and not uses.alerting:
+        if not uses.wanted and not uses.alerting:
             return
         hits: list[tuple[int, GroupHit]] = []
         if event.admission != "late":
             if self._groups_by_logsource:
                 derive_logsource(event.fields)
-            hits = self._projector.hits(event, uses.counted)
+            hits = self._projector.hits(event, uses.wanted)
         alerts = [single_alert(event, plan, self._groups, self._pack.version) for plan in uses.alerting]
         if dropped := self._projector.dropped:
             account.dropped = add_dropped(account.dropped, dropped.items())
@@ -163,7 +162,7 @@ class DetectStage:
             self._uses.clear()
         plans = [self._pack.detections[index] for index in matched]
         uses = self._uses[matched] = _Uses(
-            frozenset(plan.id for plan in plans if plan.id in self._counted),
+            self._projector.wanted([plan.id for plan in plans]),
             tuple(plan for plan in plans if plan.alerts),
         )
         return uses

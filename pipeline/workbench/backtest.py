@@ -117,7 +117,7 @@ class _Gauge:
                 continue
             result.matched.update(plan.title for plan in plans)
             result.members[member] += 1
-            for _, hit in self._projector.hits(event, {plan.id for plan in plans}):
+            for _, hit in self._projector.hits(event, self._projector.wanted([plan.id for plan in plans])):
                 self._keep(hit.hit.time, hit.group)
         result.dropped = self._projector.dropped
 

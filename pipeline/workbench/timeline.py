@@ -147,7 +147,7 @@ def _moments(
         derive_logsource(event.fields)
         plans = [pack.detections[index] for index in detector.match(event.fields)]
         counted.update(plan.title for plan in plans)
-        for _, one in projector.hits(event, {plan.id for plan in plans}):
+        for _, one in projector.hits(event, projector.wanted([plan.id for plan in plans])):
             hit = one.hit
             groups[one.group].append(Moment(hit.time, hit.member, hit.mask, hit.value, hit.weight))
     return dict(counted), projector, groups

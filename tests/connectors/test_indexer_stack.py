@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -19,6 +18,7 @@ from schemas.errors import ConnectionError_
 from schemas.index_template import INDEX_PATTERN
 from schemas.times import now_ms, to_rfc3339
 from tests.alert_samples import alert_id, make_alert
+from tests.conditions import eventually
 from tests.running_stack import RunningStack
 
 pytestmark = pytest.mark.stack
@@ -38,14 +38,6 @@ def publish(stack: RunningStack, values: Iterable[tuple[str, bytes]]) -> None:
 
 def send(stack: RunningStack, *alerts: Alert) -> None:
     publish(stack, [(alert.id, alert.to_json()) for alert in alerts])
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 30) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
-    return result
 
 
 def stored(stack: RunningStack, name: str) -> Alert | None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from click.testing import CliRunner
 from elasticsearch import ApiError
@@ -24,17 +20,10 @@ from schemas.index_template import index_of, shared_index_of
 from schemas.shared_part import SharedPart, shared_part_of
 from schemas.times import now_ms
 from tests.alert_samples import make_alert
+from tests.conditions import eventually
 from tests.running_stack import RunningStack
 
 pytestmark = pytest.mark.stack
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 90) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
-    return result
 
 
 def send(stack: RunningStack, *values: bytes) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -12,33 +10,17 @@ import orjson
 import pytest
 
 from connectors.kafka import open_consumer, open_producer
-from dashboard.tokens import Tokens
 from dashboard.wording import NOTHING
 from schemas.alert import Alert
 from schemas.finding import Answer
 from schemas.times import now_ms, to_rfc3339
 from tests.alert_samples import make_alert
+from tests.conditions import eventually
 from tests.running_stack import RunningStack
 
 pytestmark = pytest.mark.stack
 
 MEMBER = "kestrel-bank"
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 90) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.2)
-    return result
-
-
-@pytest.fixture
-def program(stack: RunningStack) -> Iterator[httpx2.Client]:
-    secret = Tokens(stack.settings.secrets).make("analyst", f"test-{uuid4().hex[:8]}", 1)
-    headers = {"authorization": f"Bearer {secret}"}
-    with httpx2.Client(base_url=stack.settings.dashboard_url, headers=headers, timeout=30) as client:
-        yield client
 
 
 def send(stack: RunningStack, user: str, topic: str, value: bytes) -> Any:

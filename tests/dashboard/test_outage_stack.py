@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
-from uuid import uuid4
 
 import httpx2
 import pytest
 from playwright.sync_api import expect
 
 from connectors.kafka import open_producer
-from dashboard.tokens import Tokens
 from schemas.alert import Alert
 from schemas.times import now_ms
 from tests.alert_samples import make_alert
 from tests.chromium import running_chromium
+from tests.conditions import eventually
 from tests.running_stack import RunningStack
 
 pytestmark = pytest.mark.stack
@@ -25,22 +21,6 @@ pytestmark = pytest.mark.stack
 LIVE_MS = 60_000
 SCREENS = ("/", "/?group=key", "/members", "/rules", "/operations", "/exceptions", "/audit", "/api")
 FEEDS = ("/api/queue", "/api/boards/rules", "/api/boards/operations", "/api/v1/alerts", "/api/v1/exceptions")
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 120) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.3)
-    return result
-
-
-@pytest.fixture
-def program(stack: RunningStack) -> Iterator[httpx2.Client]:
-    secret = Tokens(stack.settings.secrets).make("analyst", f"test-{uuid4().hex[:8]}", 1)
-    headers = {"authorization": f"Bearer {secret}"}
-    with httpx2.Client(base_url=stack.settings.dashboard_url, headers=headers, timeout=30) as client:
-        yield client
 
 
 def publish(stack: RunningStack, name: str) -> Alert:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +13,7 @@ from dashboard.shared_answers import SharedAnswers, SharedDocuments
 from dashboard.sharing import COUNTS_PART, COUNTS_SECONDS, KEEP_SECONDS, MAX_KEPT, STALE_SECONDS, Sharing
 from schemas.errors import ConnectionError_
 from tests.alert_samples import make_alert
+from tests.conditions import eventually
 from tests.dashboard.documents_double import DocumentsDouble
 from tests.dashboard.index_double import IndexDouble
 
@@ -57,7 +57,7 @@ def test_old_counts_are_given_once_more_while_new_ones_are_asked_for() -> None:
     index.alerts = []
     clock.now = COUNTS_SECONDS + 1
     assert shared.counts(AlertQuery()).total == 1
-    wait_until(lambda: shared.counts(AlertQuery()).total == 0)
+    eventually(lambda: shared.counts(AlertQuery()).total == 0)
     index.alerts = [make_alert()]
     clock.now += STALE_SECONDS + 1
     assert shared.counts(AlertQuery()).total == 1, "too old for anybody"
@@ -70,7 +70,7 @@ def test_counts_that_could_not_be_renewed_are_kept_for_nobody() -> None:
     index.away = True
     clock.now = COUNTS_SECONDS + 1
     shared.tally()
-    wait_until(lambda: not shared._sharing._renewals)
+    eventually(lambda: not shared._sharing._renewals)
     with pytest.raises(ConnectionError_):
         shared.tally()
 
@@ -101,14 +101,24 @@ def test_what_takes_long_to_count_is_counted_less_often() -> None:
     assert index.counted == 1
     clock.now += 2.0
     shared.counts(AlertQuery())
-    wait_until(lambda: index.counted == 2)
+    eventually(lambda: index.counted == 2)
 
 
-def wait_until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+@pytest.mark.parametrize("fault", [ConnectionError_("index", "away"), ValueError("a fault of ours")])
+def test_counts_that_could_not_be_made_anew_are_given_to_nobody(fault: Exception) -> None:
+    index, clock = IndexDouble([make_alert()]), Clock()
+    shared = SharedAnswers(index, Sharing(clock))
+    assert shared.counts(AlertQuery()).total == 1
+
+    def fail(_: AlertQuery, **__: bool) -> Counts:
+        raise fault
+
+    index.counts = fail  # type: ignore[method-assign,assignment]
+    clock.now += 20.0
+    assert shared.counts(AlertQuery()).total == 1
+    eventually(lambda: not shared._sharing._kept)
+    with pytest.raises(type(fault)):
+        shared.counts(AlertQuery())
 
 
 def test_a_failure_is_told_to_everybody_and_kept_for_nobody() -> None:

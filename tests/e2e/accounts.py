@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from connectors.kafka import open_consumer
 from deploy.local.kafka_access import ADMIN
 from schemas.health import PackReport, PartitionAccount, health_from_json
-from tests.e2e.conditions import wait_for
+from tests.conditions import wait_for
 from tests.running_stack import RunningStack
 
 Accounts = dict[tuple[str, int], PartitionAccount]

@@ -31,8 +31,8 @@ from pipeline.jobs.settings import JobSettings
 from pipeline.rulepack import RulePack
 from schemas.health import PartitionAccount
 from schemas.tick import TICK_HEADER, Tick, encode_tick
+from tests.conditions import wait_for
 from tests.e2e.accounts import accounts, pack_reports
-from tests.e2e.conditions import wait_for
 from tests.e2e.recorded_story import BEGAN, TOPICS, first_pack, halves, whole_pack
 from tests.local_centre import Arrival
 from tests.running_stack import RunningStack, fresh_stack

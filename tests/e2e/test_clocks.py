@@ -10,8 +10,8 @@ import pytest
 from connectors.kafka import open_producer
 from schemas.health import PartitionAccount
 from schemas.times import now_ms, to_rfc3339
+from tests.conditions import wait_for
 from tests.e2e.accounts import Accounts, accounts, settled_accounts
-from tests.e2e.conditions import wait_for
 from tests.running_stack import LATENESS, RunningStack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]

@@ -11,8 +11,8 @@ import pytest
 
 from connectors.kafka import open_producer
 from schemas.times import now_ms, to_rfc3339
+from tests.conditions import wait_for
 from tests.e2e.accounts import accounts, settled_accounts
-from tests.e2e.conditions import wait_for
 from tests.running_stack import RunningStack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]

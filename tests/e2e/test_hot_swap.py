@@ -20,8 +20,8 @@ from deploy.local.configuration import registry_of
 from deploy.local.settings import project_root
 from pipeline.rulepack import build_pack, read_pack
 from schemas.times import now_ms, to_rfc3339
+from tests.conditions import wait_for
 from tests.e2e.accounts import Accounts, accounts, pack_reports, settled_accounts
-from tests.e2e.conditions import wait_for
 from tests.running_stack import RunningStack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]

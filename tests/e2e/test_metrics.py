@@ -12,8 +12,8 @@ from connectors.kafka import open_producer
 from deploy.local.flink_rest import ask_flink
 from pipeline.correlate.thinning import THIN_ABOVE
 from schemas.times import now_ms, to_rfc3339
+from tests.conditions import wait_for
 from tests.e2e.accounts import settled_accounts
-from tests.e2e.conditions import wait_for
 from tests.running_stack import RunningStack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]

@@ -24,9 +24,9 @@ from pipeline.rulepack import build_pack
 from schemas.alert import Alert
 from schemas.member import MemberRegistry
 from schemas.times import from_rfc3339, now_ms
+from tests.conditions import wait_for
 from tests.e2e.accounts import Accounts, accounts, settled_accounts
 from tests.e2e.campaign import Campaign
-from tests.e2e.conditions import wait_for
 from tests.local_centre import Arrival, LocalCentre
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1500)]
@@ -83,11 +83,11 @@ def crash_taskmanager(stack: Any) -> None:
 
 
 def crash_python(stack: Any) -> None:
-    """One of the TaskManager's Python workers; Flink itself starts the job anew."""
+    """One of the TaskManager's Python workers, each stage has its own; Flink itself starts the job anew."""
     workers = stack.python_workers()
     if workers:  # none while the job is being restarted
         with suppress(psutil.NoSuchProcess):  # restarted in this very moment
-            workers[0].kill()
+            random.choice(workers).kill()
 
 
 def test_every_broken_line_is_a_dead_letter_with_a_reason(stack: Any, members: tuple[str, ...]) -> None:

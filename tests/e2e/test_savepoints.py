@@ -9,9 +9,9 @@ import pytest
 
 from schemas.alert import Alert
 from schemas.times import now_ms
+from tests.conditions import wait_for
 from tests.e2e.accounts import settled_accounts
 from tests.e2e.campaign import Campaign
-from tests.e2e.conditions import wait_for
 from tests.e2e.recorded_job import RECORDED, recorded_job, unpacked
 from tests.e2e.recorded_story import FAR, halves, whole_pack
 from tests.e2e.test_nothing_is_lost import check_accounts, converged, disturbances, send

@@ -120,7 +120,7 @@ def _ours(folder: Path, rules: list[Row], rows: list[Row]) -> set[tuple[tuple[st
         time = row["ts"] * 1000
         event = Event(fields, Origin("events.ash", 0, number, time), 0, "ash", str(number), time, "on_time")
         matched = [IDS[name] for name in NAMES if row[name]]
-        for _, one in projector.hits(event, matched):
+        for _, one in projector.hits(event, projector.wanted(matched)):
             found[one.correlation].setdefault(one.group, []).append(one.hit)
     satisfied: set[tuple[tuple[str, ...], int]] = set()
     for correlation in correlations:

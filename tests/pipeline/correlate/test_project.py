@@ -19,12 +19,16 @@ def _event(fields: Fields, event_id: str = "e1", time: int = 1_000) -> Event:
 
 
 def _hits(rule: Correlation, fields: Fields, matched: Collection[str] = MATCHED, **options: Any) -> list[GroupHit]:
-    return [one for _, one in Projector([rule]).hits(_event(fields, **options), matched)]
+    return [one for _, one in _with_shards(Projector([rule]), _event(fields, **options), matched)]
+
+
+def _with_shards(projector: Projector, event: Event, matched: Collection[str] = MATCHED) -> list[tuple[int, GroupHit]]:
+    return projector.hits(event, projector.wanted(matched))
 
 
 def test_a_hit_tells_when_where_and_by_which_detections() -> None:
     rule = correlation("temporal", references=3)
-    [(shard, found)] = Projector([rule]).hits(_event({"source.ip": "192.0.2.1"}), ["r2", "r0", "unrelated"])
+    [(shard, found)] = _with_shards(Projector([rule]), _event({"source.ip": "192.0.2.1"}), ["r2", "r0", "unrelated"])
     assert (found.correlation, found.group) == (rule.id, ("192.0.2.1",))
     hit = found.hit
     assert (hit.time, hit.mask, hit.member, hit.value, hit.weight) == (1_000, 0b101, "ash", None, 1)
@@ -35,7 +39,7 @@ def test_a_hit_tells_when_where_and_by_which_detections() -> None:
 def test_the_same_event_has_the_same_identity_wherever_it_is_read_again() -> None:
     rule = correlation("event_count")
     again = Event({"source.ip": "a"}, Origin("events.ash", 0, 99, 5_000), 0, "ash", "e1", 1_000, "on_time")
-    [(_, second)] = Projector([rule]).hits(again, MATCHED)
+    [(_, second)] = _with_shards(Projector([rule]), again)
     assert second.hit.hid == _hits(rule, {"source.ip": "a"})[0].hit.hid
     assert second.hit.hid != _hits(rule, {"source.ip": "a"}, event_id="e2")[0].hit.hid
 
@@ -48,7 +52,7 @@ def test_an_event_without_the_group_key_is_dropped_for_that_rule_and_counted() -
     with_key, without = correlation("event_count"), correlation("value_count", values=("a",), group_by=())
     projector = Projector([with_key, without])
     for fields in ({}, {"source.ip": None}, {"source.ip": "-"}, {"source.ip": ()}):
-        assert [one.correlation for _, one in projector.hits(_event({**fields}), MATCHED)] == [without.id]
+        assert [one.correlation for _, one in _with_shards(projector, _event({**fields}))] == [without.id]
     assert projector.missing_group_key == {(with_key.id, "source.ip", "ash"): 4}
 
 
@@ -57,7 +61,7 @@ def test_an_event_later_than_a_rule_waits_is_dropped_for_that_rule_and_counted()
     projector = Projector([soon, others])
     for time, wanted in ((4_999, [others.id]), (5_000, [soon.id, others.id])):
         event = Event({"source.ip": "a"}, Origin("events.ash", 0, 1, 10_000), 0, "ash", "e1", time, "on_time")
-        assert [one.correlation for _, one in projector.hits(event, MATCHED)] == wanted
+        assert [one.correlation for _, one in _with_shards(projector, event)] == wanted
     assert {tuple(one): count for one, count in projector.dropped.items()} == {
         ("late_for_rule", soon.id, "@timestamp", "ash"): 1
     }
@@ -92,7 +96,7 @@ def test_numbers_are_read_and_what_is_none_is_counted() -> None:
     rule = correlation("value_sum", values=("n",), nonnegative=True, comparisons=(Comparison("gte", 1),))
     projector = Projector([rule])
     values = [
-        [one.hit.value for _, one in projector.hits(_event({"source.ip": "x", "n": number}), MATCHED)]
+        [one.hit.value for _, one in _with_shards(projector, _event({"source.ip": "x", "n": number}))]
         for number in (1.5, "2", "many", -1, None, (1, 1, 3))
     ]
     assert values == [[1_500_000], [2_000_000], [None], [None], [None], [1_000_000, 3_000_000]]
@@ -106,7 +110,7 @@ def test_a_rolled_up_event_has_a_weight_and_nonsense_is_counted_not_guessed() ->
     rule = correlation("event_count", weight="n")
     projector = Projector([rule])
     weights = [
-        [one.hit.weight for _, one in projector.hits(_event({"source.ip": "x", "n": number}), MATCHED)]
+        [one.hit.weight for _, one in _with_shards(projector, _event({"source.ip": "x", "n": number}))]
         for number in (7, "7", None, 0, -1, 1.5, "x", (1, 2))
     ]
     assert weights == [[7], [7], [1], [], [], [], [], []]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+Found = TypeVar("Found")
 
 
 def wait_for(condition: Callable[[], bool], state: Callable[[], object] = lambda: None, seconds: float = 300) -> None:
@@ -12,3 +15,12 @@ def wait_for(condition: Callable[[], bool], state: Callable[[], object] = lambda
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {state()!r}"
         time.sleep(0.5)
+
+
+def eventually(find: Callable[[], Found], seconds: float = 300) -> Found:
+    """What is looked for, once it is there: anything that is not empty."""
+    deadline = time.monotonic() + seconds
+    while not (found := find()):
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
+        time.sleep(0.2)
+    return found
