@@ -104,7 +104,7 @@ def taskmanager_command(settings: StackSettings, java_home: Path, number: int) -
     main = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
     values = {
         "taskmanager.resource-id": name,
-        "taskmanager.rpc.port": settings.taskmanager_port("rpc", number),
+        "taskmanager.rpc.port": 0,  # another one at each start (decision 83)
         "taskmanager.data.port": settings.taskmanager_port("data", number),
         "metrics.internal.query-service.port": settings.taskmanager_port("metrics", number),
         "io.tmp.dirs": _tmp(settings, name),

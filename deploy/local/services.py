@@ -115,8 +115,8 @@ def _taskmanager(settings: StackSettings, number: int) -> Service:
         prepare=lambda place: flink.prepare_flink(place.settings),
         ready=lambda settings: began(settings) and taskmanager_is_registered(settings, name),
         lost=lambda settings: began(settings) and taskmanager_is_lost(settings, name),
-        ports=tuple(settings.taskmanager_port(kind, number) for kind in ("rpc", "data", "metrics")),
-        address=f"{LOOPBACK}:{settings.taskmanager_port('rpc', number)}",
+        ports=tuple(settings.taskmanager_port(kind, number) for kind in ("data", "metrics")),
+        address=f"{LOOPBACK}:{settings.taskmanager_port('data', number)}",
     )
 
 

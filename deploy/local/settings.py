@@ -34,7 +34,7 @@ _PORT_OFFSETS: Final = {
     "elasticsearch": 200,
     "elasticsearch-transport": 300,
 }
-_TASKMANAGER_PORTS: Final = {"rpc": 130, "data": 140, "metrics": 150}
+_TASKMANAGER_PORTS: Final = {"data": 140, "metrics": 150}
 """Offset of the first TaskManager's ports; the others follow one by one."""
 
 
@@ -67,7 +67,7 @@ class StackSettings:
         return self.port_base + _PORT_OFFSETS[name]
 
     def taskmanager_port(self, kind: str, number: int) -> int:
-        """The port of TaskManager `number` (from 1); kind is `rpc`, `data` or `metrics`."""
+        """The port of TaskManager `number` (from 1); kind is `data` or `metrics`."""
         return self.port_base + _TASKMANAGER_PORTS[kind] + number - 1
 
     @property
