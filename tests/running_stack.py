@@ -168,11 +168,9 @@ class RunningStack:
         return processes.log_file(self.settings, self._full(name)).read_text(encoding="utf-8", errors="replace")
 
     def tails(self, lines: int = 15) -> str:
-        """The last lines of every log, for a failed test's report."""
-        return "\n".join(
-            "\n".join([f"--- {path.stem}", *processes.tail(path, lines)])
-            for path in sorted(self.settings.logs.glob("*.log"))
-        )
+        """The last lines of every log, for a failed test's report; Flink's first, which say the most."""
+        paths = sorted(self.settings.logs.glob("*.log"), key=lambda path: ("manager" not in path.stem, path.stem))
+        return "\n".join("\n".join([f"--- {path.stem}", *processes.tail(path, lines)]) for path in paths)
 
     def _full(self, name: str) -> str:
         return "taskmanager-1" if name == "taskmanager" else name
