@@ -36,7 +36,7 @@ from schemas.times import now_ms
 ALERTS = int(os.environ.get("JSOC_BENCH_ALERTS", "200000"))
 KEEP = bool(os.environ.get("JSOC_BENCH_KEEP"))
 CLOSED_PART = 10
-MEASURED = min(ALERTS, 100_000)
+MEASURED = min(ALERTS, 300_000)
 """So many go through Kafka and the indexer; the others are filled in."""
 ROUNDS = 20
 NEWS = 10
