@@ -90,7 +90,9 @@ def told(found: list[dict[str, Any]]) -> str:
 
 
 def per_hit(figures: Figures) -> str:
-    """How fast, and what of which process it takes."""
+    """How fast, and what of which process it takes; too short a run has no steady part."""
+    if not figures.steady:
+        return f"{figures.whole * ADDRESSES:,.0f} hits/s, the job's start included"
     spent = ", ".join(f"{name} {seconds / ADDRESSES * 1e6:.1f}" for name, seconds in figures.spent.items())
     return f"{figures.steady * ADDRESSES:,.0f} hits/s steady; us of processor for each: {spent}"
 
