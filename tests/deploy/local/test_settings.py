@@ -51,7 +51,7 @@ def test_no_two_listeners_share_a_port(tmp_path: Path) -> None:
     settings = replace(StackSettings(tmp_path, tmp_path), taskmanagers=8)
     ports = [port for service in services(settings) for port in service.ports]
     assert len(ports) == len(set(ports))
-    assert len(ports) > 30
+    assert len(ports) > 2 * 8, "two of each TaskManager, and those of the others"
 
 
 @pytest.mark.parametrize("name", ["with space", "a,b", "a:b", "$HOME"])
