@@ -25,6 +25,7 @@ from connectors.elasticsearch import open_client
 from connectors.kafka import client_options, open_admin, open_consumer, open_producer
 from deploy.local import stack as stack_module
 from deploy.local.flink_job import newest_restore_point
+from deploy.local.flink_rest import ask_flink
 from deploy.local.kafka_access import password_file
 from deploy.local.kafka_broker import open_broker_admin
 from deploy.local.processes import find_leader, find_processes, stop_processes
@@ -238,6 +239,19 @@ def test_up_mends_what_was_killed(stack: RunningStack, name: str) -> None:
     rows = stack.status()
     assert rows[name].pid not in killed
     assert {row.state for row in rows.values()} == {"running"}
+
+
+def test_a_taskmanager_started_anew_talks_from_another_port(stack: RunningStack) -> None:
+    """The JobManager may be calling the old one just then, and the two would not understand each other."""
+
+    def address() -> str:
+        (taskmanager,) = ask_flink(stack.settings, "/taskmanagers")["taskmanagers"]
+        return str(taskmanager["path"])
+
+    before = address()
+    stack.kill("taskmanager")
+    stack.start("taskmanager")
+    assert address() != before
 
 
 def test_up_mends_a_taskmanager_that_was_suspended_for_too_long(stack: RunningStack) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.settings import StackSettings, load_stack_settings, project_root
+from deploy.local.settings import _PORT_OFFSETS, _TASKMANAGER_PORTS, StackSettings, load_stack_settings, project_root
 from schemas.errors import ConfigError
 
 
@@ -51,7 +51,7 @@ def test_no_two_listeners_share_a_port(tmp_path: Path) -> None:
     settings = replace(StackSettings(tmp_path, tmp_path), taskmanagers=8)
     ports = [port for service in services(settings) for port in service.ports]
     assert len(ports) == len(set(ports))
-    assert len(ports) > 2 * 8, "two of each TaskManager, and those of the others"
+    assert len(ports) == len(_PORT_OFFSETS) + 8 * len(_TASKMANAGER_PORTS), "none is forgotten"
 
 
 @pytest.mark.parametrize("name", ["with space", "a,b", "a:b", "$HOME"])
