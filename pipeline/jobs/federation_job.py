@@ -33,6 +33,9 @@ JOB_NAME = "jointsoc"
 MAX_PARALLELISM = 128
 OUTPUT_TOPICS = (ALERTS, DEAD_LETTERS, HEALTH)
 ACCOUNT_INTERVAL_MS = 2_000
+POLL_RECORDS = 20
+FETCH_BYTES = 128 * 1024
+"""What one read brings at most; the bytes are a partition's, compressed. Three reads wait in the heap (decision 84)."""
 
 
 def log_through_flink() -> None:
@@ -199,6 +202,7 @@ CREATE TABLE records (
   'properties.group.id' = '{_quoted(settings.group)}',
   'scan.startup.mode' = 'group-offsets', 'properties.auto.offset.reset' = 'earliest',
   'scan.topic-partition-discovery.interval' = '{settings.discovery_seconds}s',
+  'properties.max.poll.records' = '{POLL_RECORDS}', 'properties.max.partition.fetch.bytes' = '{FETCH_BYTES}',
   {_kafka_properties(settings)}
 )"""
 
