@@ -79,7 +79,7 @@ class Columns:
         newest_before = self.times[-1] if self.times else NEVER
         times = list(map(_time, hits))
         if not all(map(lt, times, islice(times, 1, None))):
-            hits.sort(key=_order)
+            hits.sort(key=order)
             times = list(map(_time, hits))
         later = bisect_right(times, newest_before)
         late, replaced = self._insert_late(hits[:later]) if later else ([], False)
@@ -174,5 +174,6 @@ def _identity(hit: Hit) -> tuple[int, bool, Scalar]:
     return hit.hid, hit.value is not None, hit.value or 0
 
 
-def _order(hit: Hit) -> tuple[int, tuple[int, bool, Scalar]]:
+def order(hit: Hit) -> tuple[int, tuple[int, bool, Scalar]]:
+    """Where a hit stands among those of its group: by time, then by identity."""
     return hit.time, _identity(hit)

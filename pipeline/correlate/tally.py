@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from pipeline.correlate.columns import Columns, Fresh
+from pipeline.correlate.columns import Columns, Fresh, order
 from pipeline.correlate.content import Content
 from pipeline.correlate.episode import Episode
 from schemas.hit import Hit
@@ -65,11 +65,7 @@ class Tally:
     def content(self, columns: Columns, last: int) -> Content:
         """All evidence up to `last` (ms); it grows with the tally, so it must be read at once."""
         times = columns.times
-        self._content.fold(sorted(self._late, key=_time))
+        self._content.fold(sorted(self._late, key=order))
         self._content.fold(columns.hits[bisect_right(times, self._last) : bisect_right(times, last)])
         self._late, self._last = [], last
         return self._content
-
-
-def _time(hit: Hit) -> int:
-    return hit.time

@@ -18,6 +18,7 @@ from tests.pipeline.correlate.streams import (
     deliver,
     examples,
     expected,
+    hit,
     streams,
 )
 
@@ -167,6 +168,14 @@ def test_settled_alerts_are_those_of_the_definitions_whatever_the_order(name: st
         assert not silent or len(second.alerts) == len(second.settled)
 
     check()
+
+
+def test_hits_of_one_millisecond_are_told_alike_whatever_their_order() -> None:
+    rule = correlation("event_count")
+    hits = [hit(0, name=str(number)) for number in range(14)]
+    wanted = expected(naive_alerts([rule], hits, GROUPS), [rule])
+    for seed in range(300):
+        assert deliver([rule], hits, Random(seed)).settled == wanted, seed
 
 
 @pytest.mark.parametrize("name", FAMILIES)
