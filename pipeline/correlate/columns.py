@@ -42,7 +42,7 @@ class Fresh(NamedTuple):
 class Columns:
     """Parallel sorted lists of times and hits; hits of one millisecond are ordered by their identity."""
 
-    __slots__ = ("highest", "hits", "mask", "members", "numeric", "positive", "times")
+    __slots__ = ("dozes_below", "highest", "hits", "mask", "members", "numeric", "positive", "times", "unseen")
 
     def __init__(self, *, numeric: bool = False) -> None:
         self.times: list[int] = []
@@ -55,9 +55,32 @@ class Columns:
         """The greatest value ever seen, and the sum of all above zero: in millionths, for types that need numbers."""
         self.positive = 0
         self.numeric = numeric
+        self.unseen = False
+        """Whether hits dozed, so that references and members are to be noted yet."""
+        self.dozes_below = 0
+        """Hits that are too few to look at; the group says so."""
 
     def __len__(self) -> int:
         return len(self.times)
+
+    def doze(self, hit: Hit) -> bool:
+        """Add a hit that is later than all others and one of too few, and look no further; False if it is not.
+
+        Most hits are such. Each is of a group that nobody touched for a while: what is not read here is time saved.
+        """
+        times = self.times
+        if not 0 < len(times) < self.dozes_below or hit.time <= times[-1]:
+            return False
+        times.append(hit.time)
+        self.hits.append(hit)
+        self.unseen = True
+        return True
+
+    def see_dozed(self) -> None:
+        """Take note of the references and members of the hits that dozed."""
+        if self.unseen:
+            self._see(self.hits)
+            self.unseen = False
 
     def push(self, hit: Hit) -> bool:
         """Add a hit that is later than all others; if it is not, leave it to `insert`."""

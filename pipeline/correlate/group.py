@@ -106,9 +106,9 @@ class Group:
         return not self.columns.times and not self.episodes and not self.cells
 
     def doze(self, hit: Hit) -> bool:
-        """Take a hit that is one more and nothing new to a sleeping group; False if it may be more than that.
+        """Take a hit that is later than all others, of a member and a reference that were seen before.
 
-        Most hits are: later than all others, of a member and a reference that were seen before.
+        While no window can hold, and none can by its number, nothing more need be done; False if it may be more.
         """
         columns = self.columns
         times = columns.times
@@ -166,7 +166,7 @@ class Group:
         """From now on the condition may hold, and windows are looked at."""
         watch = self.watch
         self._asleep = False
-        self._dozes_below = 0
+        self.bound(self.thin_above)
         if watch.eager:
             self._eager = build_eager(watch.correlation, watch.groups, referred=bool(watch.referrals))
         elif self.settling is None:
@@ -184,7 +184,9 @@ class Group:
     def bound(self, thin_above: int) -> None:
         """Set the number of hits above which the group is thinned."""
         self.thin_above = thin_above
-        self._dozes_below = min(self.watch.waiting.too_few, thin_above - 1) if self._asleep else 0
+        waiting = self.watch.waiting
+        most = min(waiting.too_few, thin_above - 1) if self._asleep else 0
+        self.columns.dozes_below, self._dozes_below = (most, 0) if waiting.counts_hits else (0, most)
 
     def _covered(self, fresh: Fresh) -> bool:
         """Whether one alert covers every time that the late hits can have changed, and nobody asks for more."""

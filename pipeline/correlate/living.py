@@ -22,10 +22,11 @@ Place = tuple[str, tuple[str, ...]]
 class Living:
     """A group in memory."""
 
-    __slots__ = ("changed", "group", "key", "opener", "timer")
+    __slots__ = ("changed", "columns", "group", "key", "opener", "timer")
 
     def __init__(self, group: Group, key: bytes, opener: str) -> None:
         self.group = group
+        self.columns = group.columns
         self.key = key
         self.opener = opener
         self.timer: int | None = None

@@ -31,6 +31,8 @@ __all__ = ["Counters", "Shard", "Store"]
 
 JOURNAL: Final = 65_536
 """Hits in the journal, and one for each entry, at which changed groups are written and it begins anew."""
+HITS_PER_PAGE: Final = 16
+"""Hits in the journal for each group in memory, before their pages are written."""
 
 _correlation: Final = attrgetter("correlation")
 _group: Final = attrgetter("group")
@@ -108,7 +110,7 @@ class Shard:
         self._ranks = _ranks(correlations)
         self._writer = AlertWriter(registry, pack_version)
         self._store = ShardStore(store)
-        self._journal = limits.journal
+        self._journal, self._live = limits.journal, limits.live
         self._due: list[list[tuple[int, Place]]] = [[] for _ in range(1 + max(self._ranks.values(), default=0))]
         self._pending: dict[int, set[Place]] = {}
         summary = self._store.summary()
@@ -149,7 +151,7 @@ class Shard:
             return []
         self._store.note(hits, None)
         alerts = self._feed(hits, created)
-        if self._store.journalled >= self._journal:
+        if self._journal_is_full():
             self.save()
         return alerts
 
@@ -167,9 +169,15 @@ class Shard:
             self._set_ahead(self._lateness)
         self._store.note((), line)
         alerts = self._advance(line, created)
-        if shortened or self._store.journalled >= self._journal:
+        if shortened or self._journal_is_full():
             self.save()
         return alerts
+
+    def _journal_is_full(self) -> bool:
+        """Whether to write pages: not for a few hits each, unless there are more groups than memory is for."""
+        groups = len(self._living.by_place)
+        most = max(self._journal, HITS_PER_PAGE * groups) if groups <= self._live else self._journal
+        return self._store.journalled >= most
 
     def _set_ahead(self, lateness: int) -> None:
         self._ahead: dict[str, int] = {}
@@ -221,7 +229,7 @@ class Shard:
                 self.counters.late_after_settle += 1
                 continue
             living = by_place.get(place)
-            if living is not None and living.timer is not None and living.group.doze(hit):
+            if living is not None and (living.columns.doze(hit) or living.group.doze(hit)):
                 living.changed = True
             elif place[0] in watches:
                 places.setdefault(place, []).append(hit)

@@ -24,10 +24,11 @@ class Waiting:
     """
 
     def __init__(self, correlation: Correlation, groups: Mapping[str, str]) -> None:
-        counts_hits = correlation.kind in ("event_count", "value_count") and correlation.weight is None
+        self.counts_hits = correlation.kind in ("event_count", "value_count") and correlation.weight is None
+        """Whether their number alone can tell that it is not over."""
         least = correlation.least
-        self._hits = least if counts_hits else 1
-        self.too_few = least - 1 if counts_hits else _NO_COUNT
+        self._hits = least if self.counts_hits else 1
+        self.too_few = least - 1 if self.counts_hits else _NO_COUNT
         """Hits that are too few however they are; where their number says nothing, as many as there can be."""
         self._groups = groups
         self._organizations = correlation.min_organizations
@@ -42,6 +43,7 @@ class Waiting:
         """Whether all that is needed has been seen."""
         if len(columns.times) < self._hits:
             return False
+        columns.see_dozed()
         if self._clauses:
             if not any(columns.mask & clause == clause for clause in self._clauses):
                 return False
