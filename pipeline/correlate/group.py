@@ -203,6 +203,7 @@ class Group:
     def thin(self) -> int:
         """Drop hits that need not be kept; how many."""
         held = len(self.columns)
+        self.columns.see_dozed()
         last = self.episodes[-1] if self.episodes else None
         if self._tally is not None and (last is None or not self._tally.complete(self.columns, last)):
             self._tally = None
