@@ -100,7 +100,10 @@ class Memo(dict[Value | Truth, int]):
             size = len(value)
             if size > MAX_VALUE:
                 return self._of_long(value)
-            number = self._of_trace(self._scan.trace(value))
+            trace = self._scan.trace(value)
+            number = self._traces.get(trace)
+            if number is None:
+                number = self._of_trace(trace)
             self._memory.spend(2 * size + ENTRY_BYTES)
             self[value] = number
             return number

@@ -86,16 +86,18 @@ class RegexSet:
         self._nothing = [self._witness]
         self._all.Compile()
 
-    def found_in(self, text: str) -> list[int]:
+    def found_in(self, text: str) -> Sequence[int]:
         """The numbers of the expressions found anywhere in the text."""
-        self._credit = min(self._credit + CREDIT, MAX_CREDIT)
         if len(text) > MAX_PASS or self._credit <= 0:
+            self._credit = min(self._credit + CREDIT, MAX_CREDIT)
             return self._one_by_one(text)
         begun = self._clock()
         found: list[int] | None = self._all.Match(_encoded(text))
-        self._credit -= min(self._clock() - begun, SLOWEST * len(text))
+        took = self._clock() - begun
+        if took > CREDIT or self._credit < MAX_CREDIT:
+            self._credit = min(self._credit + CREDIT - min(took, SLOWEST * len(text)), MAX_CREDIT)
         if found == self._nothing:
-            return []
+            return ()
         if not found or self._witness not in found:
             return self._one_by_one(text)
         return [number for number in found if number != self._witness]

@@ -27,15 +27,22 @@ from schemas.event import Value
 Trace = frozenset[str | Atom]
 """What was found in a value: literals, and atoms that are true by other tests. Values with the same are alike."""
 
+Tests = tuple[tuple[Atom, Search], ...]
+"""Atoms, and of each a test of a text."""
+
 _BEGIN: Final = "\x02"
 _END: Final = "\x03"
 _BETWEEN: Final = _END + _BEGIN
 _SPARE: Final = "\uffff"
 """A noncharacter that stands for marks and lone surrogates found in values; no pattern in an automaton holds it."""
 _UNSEARCHABLE: Final = re.compile("[\x02\x03\uffff\ud800-\udfff]")
-_SHORTEST_GATE: Final = 3
+_SHORTEST_GATE: Final = 2
 
-_NOTHING: Final[Trace] = frozenset()
+_MAX_KNOWN: Final = 1_024
+_MAX_LITERALS: Final = 48
+"""Of a text with more the tests are not remembered: so a field remembers less than 2 MiB of them."""
+
+_NOTHING: Final[frozenset[str]] = frozenset()
 
 FIELD: Final = "value"
 """The name under which a value is shown to plain tests."""
@@ -71,8 +78,7 @@ class Scan:
         self._has_truths = any(self._truths.values())
         self._has_typed = bool(self._numbers or self._has_truths)
         self._has_cased = bool(self._cased)
-        rarer = self._others or self._has_cased or self._networks or self._regexes or self._has_typed
-        self._is_simple = not rarer
+        self._has_rarer = bool(self._others or self._has_cased or self._networks or self._has_typed)
 
     def _add(self, atom: Atom, leaf: Leaf) -> None:
         match leaf:
@@ -97,26 +103,31 @@ class Scan:
         """What the searches of a value find."""
         if type(value) is str:
             found = self._folded.trace_of(value.casefold())
-            return found if self._is_simple else self._with_rarer(found, value, (value,), (value,))
+            if self._regexes is not None:
+                found = self._with_regexes(found, value)
+            return self._with_rarer(found, value, (value,), (value,)) if self._has_rarer else found
         elements = value if isinstance(value, tuple) else (value,)
         present = [element for element in elements if element is not None]
         texts = [text_of(element) for element in present]
         found = self._folded.trace([text.casefold() for text in texts])
         if len(present) < len(elements) or not elements:
             found |= self.absent
-        return found if self._is_simple else self._with_rarer(found, value, present, texts)
+        for text in texts if self._regexes is not None else ():
+            found = self._with_regexes(found, text)
+        return self._with_rarer(found, value, present, texts) if self._has_rarer else found
 
     def atoms_of(self, trace: Trace) -> TrueAtoms:
         """What is true of every value with this trace."""
         return self.present | self._folded.atoms_of(trace)
 
+    def _with_regexes(self, found: Trace, text: str) -> Trace:
+        assert self._regexes is not None
+        matching = self._regexes.found_in(text)
+        return found.union(self._regex_atoms[number] for number in matching) if matching else found
+
     def _with_rarer(self, found: Trace, value: Value, elements: Sequence[Present], texts: Sequence[str]) -> Trace:
-        """A trace, and what is true by other tests than those of folded text."""
+        """A trace, and what is true by tests that few fields have."""
         more: set[Atom] = set()
-        if self._regexes is not None:
-            for text in texts:
-                for number in self._regexes.found_in(text):
-                    more.add(self._regex_atoms[number])
         if self._has_typed:
             for element in elements:
                 self._typed(element, more)
@@ -147,23 +158,23 @@ class _Texts:
         self._literals: dict[str, list[Atom]] = {}
         self._gated: dict[str, list[tuple[Atom, Search]]] = {}
         self._ungated: list[tuple[Atom, Search]] = []
-        self._any: list[Atom] = []
         self._find: Callable[..., list[str]] | None = None
-        self._gates: frozenset[str] = frozenset()
+        self._has_patterns = False
+        self._left_to_test: dict[frozenset[str], Tests] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._equal or self._any or self._ungated or self._find)
+        return bool(self._equal or self._ungated or self._find)
 
     def add(self, atom: Atom, how: str, text: str) -> bool:
         """Take a test; False if it must be made in another way."""
         if how == "like":
             return self._add_like(atom, text)
+        if how != "equals" and not text:
+            return self._add_like(atom, "*")
         if _UNSEARCHABLE.search(text):
             return False
         if how == "equals":
             self._equal.setdefault(text, []).append(atom)
-        elif not text:
-            self._any.append(atom)
         else:
             begin, end = _BEGIN * (how == "startswith"), _END * (how == "endswith")
             self._literals.setdefault(begin + text + end, []).append(atom)
@@ -187,32 +198,39 @@ class _Texts:
             # The texts themselves: no positions to count, no tuples to make.
             automaton = AhoCorasick(patterns, implementation=Implementation.ContiguousNFA, store_patterns=True)
             self._find = automaton.find_matches_as_strings
-        self._gates = frozenset(self._gated)
+        self._has_patterns = bool(self._gated or self._ungated)
 
     def trace_of(self, text: str) -> Trace:
         """As `trace`, for the commonest case: one text."""
         found = self._literals_in(without_marks(text))
-        if self._any or self._ungated or text in self._equal or not found.isdisjoint(self._gates):
-            return found.union(self._looked_for((text,), found))
-        return found
+        more = self._equal.get(text)
+        if self._has_patterns:
+            matching = [atom for atom, matches in self._tests_for(found) if matches(text)]
+            more = matching + more if more else matching
+        return found.union(more) if more else found
 
     def trace(self, texts: Sequence[str]) -> Trace:
         """The literals that are in any of the texts, and the atoms that something else than a literal makes true."""
+        if not texts:
+            return _NOTHING
         found = self._literals_in(_BETWEEN.join(map(without_marks, texts)))
-        return found.union(self._looked_for(texts, found)) if texts else _NOTHING
+        equal = chain.from_iterable(self._equal.get(text, ()) for text in texts)
+        return found.union(equal, [atom for atom, matches in self._tests_for(found) if any(map(matches, texts))])
 
     def _literals_in(self, text: str) -> frozenset[str]:
-        return frozenset(self._find(f"{_BEGIN}{text}{_END}", overlapping=True)) if self._find else frozenset()
+        return frozenset(self._find(f"{_BEGIN}{text}{_END}", overlapping=True)) if self._find else _NOTHING
 
-    def _looked_for(self, texts: Sequence[str], literals: frozenset[str]) -> list[Atom]:
-        found = [*self._any]
-        for text in texts:
-            found += self._equal.get(text, ())
-        tests = self._ungated
-        if not literals.isdisjoint(self._gates):
-            tests = [*tests, *chain.from_iterable(self._gated[gate] for gate in self._gates.intersection(literals))]
-        found += [atom for atom, matches in tests if any(map(matches, texts))]
-        return found
+    def _tests_for(self, literals: frozenset[str]) -> Tests:
+        """The patterns that may match where these literals are; new texts have the same few sets of literals."""
+        known = self._left_to_test.get(literals)
+        if known is None:
+            if len(self._left_to_test) >= _MAX_KNOWN:
+                self._left_to_test.clear()
+            gated = (tests for gate, tests in self._gated.items() if gate in literals)
+            known = (*self._ungated, *chain.from_iterable(gated))
+            if len(literals) <= _MAX_LITERALS:
+                self._left_to_test[literals] = known
+        return known
 
     def atoms_of(self, trace: Trace) -> TrueAtoms:
         """The atoms that are true of texts with this trace."""
