@@ -38,9 +38,10 @@ _SPARE: Final = "\uffff"
 _UNSEARCHABLE: Final = re.compile("[\x02\x03\uffff\ud800-\udfff]")
 _SHORTEST_GATE: Final = 2
 
-_MAX_KNOWN: Final = 1_024
-_MAX_LITERALS: Final = 48
-"""Of a text with more the tests are not remembered: so a field remembers less than 2 MiB of them."""
+MAX_KNOWN: Final = 1_024
+"""Sets of literals for which a field remembers the patterns that are left to test."""
+MAX_LITERALS: Final = 48
+"""Those of a text with more are not remembered: a field takes less than 3 MiB so, and 24 of SigmaHQ's have patterns."""
 
 _NOTHING: Final[frozenset[str]] = frozenset()
 
@@ -215,7 +216,8 @@ class _Texts:
             return _NOTHING
         found = self._literals_in(_BETWEEN.join(map(without_marks, texts)))
         equal = chain.from_iterable(self._equal.get(text, ()) for text in texts)
-        return found.union(equal, [atom for atom, matches in self._tests_for(found) if any(map(matches, texts))])
+        tests = self._tests_for(found) if self._has_patterns else ()
+        return found.union(equal, [atom for atom, matches in tests if any(map(matches, texts))])
 
     def _literals_in(self, text: str) -> frozenset[str]:
         return frozenset(self._find(f"{_BEGIN}{text}{_END}", overlapping=True)) if self._find else _NOTHING
@@ -224,11 +226,11 @@ class _Texts:
         """The patterns that may match where these literals are; new texts have the same few sets of literals."""
         known = self._left_to_test.get(literals)
         if known is None:
-            if len(self._left_to_test) >= _MAX_KNOWN:
+            if len(self._left_to_test) >= MAX_KNOWN:
                 self._left_to_test.clear()
             gated = (tests for gate, tests in self._gated.items() if gate in literals)
             known = (*self._ungated, *chain.from_iterable(gated))
-            if len(literals) <= _MAX_LITERALS:
+            if len(literals) <= MAX_LITERALS:
                 self._left_to_test[literals] = known
         return known
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from pipeline.detect.memos import MAX_VALUE
 from pipeline.detect.plain import compile_test
 from pipeline.detect.plan import AllOf, AnyOf, Boolean, DetectionPlan, Exists, LogSource, Not, Null, Number, Text
 from pipeline.detect.routing import applies, names_of
+from pipeline.detect.scan import MAX_KNOWN, MAX_LITERALS
 from pipeline.detect.view import EventView
 from schemas.event import Fields
 from schemas.logsource import CATEGORY, PRODUCT, SERVICE
@@ -196,6 +198,20 @@ def test_thousands_of_alternatives_are_one_look_up() -> None:
     assert detector.match({"name": "DRIVER-4999.sys"}) == (0,)
     assert detector.match({"hash": f"MD5=1,SHA256={4_999:064X}"}) == (0,)
     assert detector.match({"name": "driver.sys", "hash": "none"}) == ()
+
+
+def test_patterns_are_put_to_more_texts_than_their_literals_are_remembered_of() -> None:
+    words = [f"<{number:02}>" for number in range(MAX_LITERALS + 1)]
+    rules = [
+        DetectionPlan(str(number), "r", LogSource(), Text("a", "like", f"*{word}*{after}*"))
+        for number, (word, after) in enumerate(pairwise(words))
+    ]
+    detector = Detector(rules, routed=False)
+    tests = [compile_test(rule.expression) for rule in rules]
+    texts = ["".join(words[bit] for bit in range(11) if number >> bit & 1) for number in range(2 * MAX_KNOWN)]
+    for text in [*texts, "".join(words), "".join(reversed(words)), *texts[:9]]:
+        view = EventView({"a": text})
+        assert detector.match({"a": text}) == tuple(number for number, test in enumerate(tests) if test(view))
 
 
 names = st.sampled_from(["a", "b", "a.c", PRODUCT])
