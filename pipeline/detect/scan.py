@@ -38,10 +38,10 @@ _SPARE: Final = "\uffff"
 _UNSEARCHABLE: Final = re.compile("[\x02\x03\uffff\ud800-\udfff]")
 _SHORTEST_GATE: Final = 2
 
-MAX_KNOWN: Final = 1_024
+MAX_KNOWN: Final = 256
 """Sets of literals for which a field remembers the patterns that are left to test."""
-MAX_LITERALS: Final = 48
-"""Those of a text with more are not remembered: a field takes less than 3 MiB so, and 24 of SigmaHQ's have patterns."""
+MAX_LITERALS: Final = 24
+"""Those of a text with more are not remembered: a field takes less than 1 MiB so, and 24 of SigmaHQ's have patterns."""
 
 _NOTHING: Final[frozenset[str]] = frozenset()
 
