@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
 import structlog
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError
 from pydantic import BaseModel, ConfigDict
 
-from connectors.kafka import open_admin, open_producer
+from connectors.kafka import SERVICE_BLOCK_MS, open_admin, open_producer
 from connectors.settings import KafkaConnection
+from schemas.errors import ConnectionError_
 from schemas.member import TOPIC_PREFIX
 from schemas.tick import TICK_HEADER, Tick, encode_tick
 
 log = structlog.get_logger()
+
+_Clients = tuple[KafkaAdminClient, KafkaProducer]
 
 
 class ClockSettings(BaseModel):
@@ -47,21 +51,45 @@ def write_ticks(admin: KafkaAdminClient, producer: KafkaProducer) -> int:
         for topic, count in partitions.items()
         for partition in range(count)
     ]
-    producer.flush()
+    producer.flush(timeout=30)
     for future in futures:
         future.get(timeout=30)
     return len(futures)
 
 
 def run_clock(settings: ClockSettings, stop: threading.Event) -> None:
-    """Tick until told to stop; a broker that is away is tried again at the next tick."""
-    admin, producer = open_admin(settings.kafka), open_producer(settings.kafka, linger_ms=0)
+    """Tick until told to stop; a broker that is away is tried again at the next tick.
+
+    Raises:
+        ConnectionError_: the broker cannot be reached at the start.
+    """
+    clients: _Clients | None = _open(settings)
     log.info("clock.started", interval_seconds=settings.interval_seconds)
     while not stop.is_set():
         try:
-            write_ticks(admin, producer)
-        except KafkaError as error:
+            clients = clients or _open(settings)
+            write_ticks(*clients)
+        except (KafkaError, ConnectionError_) as error:
             log.warning("clock.tick_failed", error=type(error).__name__)
+            _close(clients, seconds=0)  # a client that outlived its broker may never find it again
+            clients = None
         stop.wait(settings.interval_seconds)
-    producer.close()
-    admin.close()
+    _close(clients, seconds=5)
+
+
+def _open(settings: ClockSettings) -> _Clients:
+    admin = open_admin(settings.kafka)
+    try:
+        return admin, open_producer(settings.kafka, linger_ms=0, max_block_ms=SERVICE_BLOCK_MS)
+    except ConnectionError_:
+        admin.close()
+        raise
+
+
+def _close(clients: _Clients | None, seconds: float) -> None:
+    if clients is not None:
+        admin, producer = clients
+        with suppress(KafkaError):
+            admin.close()
+        with suppress(KafkaError):
+            producer.close(timeout=seconds)

@@ -12,10 +12,11 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
 from pydantic import BaseModel, ConfigDict, Field
 
+from connectors.acknowledged_sender import AcknowledgedSender
 from connectors.alert_index import read_alert
 from connectors.alert_store import AlertStore, Document, Refusal
 from connectors.elasticsearch import open_client
-from connectors.kafka import open_consumer, open_producer
+from connectors.kafka import SERVICE_BLOCK_MS, open_consumer, open_producer
 from connectors.patience import Patience, Stopped
 from connectors.settings import ElasticsearchConnection, KafkaConnection
 from schemas.alert import Alert
@@ -104,18 +105,19 @@ def run_indexer(settings: IndexerSettings, stop: threading.Event) -> None:
     try:
         with ExitStack() as parts:
             parts.callback(client.close)
-            producer = _patiently(lambda: _open_producer(settings), Patience(stop))
-            parts.callback(producer.close, timeout=5)
+            sender = AcknowledgedSender(lambda: _open_producer(settings))
+            parts.callback(sender.close)
             consumer = _patiently(lambda: _open_consumer(settings), Patience(stop))
             parts.callback(consumer.close, autocommit=False)
             log.info("indexer.started", topic=ALERTS_TOPIC, elasticsearch=settings.elasticsearch.url)
-            _run(consumer, producer, store, stop, settings.audiences)
+            _run(consumer, sender, store, stop, settings.audiences)
     except Stopped:
         log.info("indexer.stopped_while_waiting")
 
 
 def _open_producer(settings: IndexerSettings) -> KafkaProducer:
-    return open_producer(settings.kafka, linger_ms=0, max_request_size=MAX_LETTER_BYTES)
+    options = {"linger_ms": 0, "max_request_size": MAX_LETTER_BYTES, "max_block_ms": SERVICE_BLOCK_MS}
+    return open_producer(settings.kafka, **options)
 
 
 def _open_consumer(settings: IndexerSettings) -> KafkaConsumer:
@@ -134,7 +136,7 @@ def _patiently(open_one: Callable[[], Opened], patience: Patience) -> Opened:
 
 def _run(
     consumer: KafkaConsumer,
-    producer: KafkaProducer,
+    sender: AcknowledgedSender,
     store: AlertStore,
     stop: threading.Event,
     audiences: frozenset[Audience],
@@ -151,14 +153,14 @@ def _run(
         patience.over()
         if batches:
             records = [record for batch in batches.values() for record in batch]
-            resolve(records, store, producer, Patience(stop), audiences)
+            resolve(records, store, sender, Patience(stop), audiences)
             _commit(consumer)
 
 
 def resolve(
     records: Iterable[Record],
     store: AlertStore,
-    producer: KafkaProducer,
+    sender: AcknowledgedSender,
     patience: Patience,
     audiences: frozenset[Audience] = frozenset(),
 ) -> None:
@@ -169,7 +171,7 @@ def resolve(
     """
     documents, rejected = read_records(records, audiences)
     rejected += [_rejected(refusal) for refusal in store.put(documents)]
-    send_letters(rejected, producer, patience)
+    send_letters(rejected, sender, patience)
 
 
 def read_records(
@@ -216,27 +218,25 @@ def _shared(alert: Alert, raw: bytes, origin: Origin) -> Iterator[Document]:
         yield Document(shared_index_of(alert.id), f"{alert.id}.shared", revision, part.to_json(), raw, origin)
 
 
-def send_letters(rejected: list[Rejected], producer: KafkaProducer, patience: Patience) -> None:
+def send_letters(rejected: list[Rejected], sender: AcknowledgedSender, patience: Patience) -> None:
     """Write dead letters and wait until the broker has them all.
 
     Raises:
         Stopped: the process must end before that.
     """
-    waiting = [dead_letter_of(one) for one in rejected]
-    for letter in waiting:
+    letters = [dead_letter_of(one) for one in rejected]
+    for letter in letters:
         log.warning("indexer.dead_letter", place=letter.key, detail=letter.detail)
-    while waiting:
+    records = [
+        {"topic": DEAD_LETTERS_TOPIC, "key": letter.key.encode(), "value": letter.to_json()} for letter in letters
+    ]
+    while records:
         try:
-            futures = [
-                producer.send(DEAD_LETTERS_TOPIC, key=letter.key.encode(), value=letter.to_json()) for letter in waiting
-            ]
-            producer.flush(timeout=30)
-            for future in futures:
-                future.get(timeout=30)
+            sender.send(records)
             return
-        except KafkaError as error:
+        except ConnectionError_ as error:
             if patience.failed():
-                log.warning("indexer.cannot_write_dead_letters", error=type(error).__name__, tries=patience.tries)
+                log.warning("indexer.cannot_write_dead_letters", why=str(error), tries=patience.tries)
             patience.wait()
 
 

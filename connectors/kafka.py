@@ -12,6 +12,8 @@ from schemas.errors import ConnectionError_
 
 MAX_RECORD_BYTES = 4 * 1024 * 1024
 """The brokers' `message.max.bytes`; a larger record is refused at the producer."""
+SERVICE_BLOCK_MS = 15_000
+"""How long a service's producer looks for its broker before it fails, and another is opened."""
 
 
 def client_options(connection: KafkaConnection) -> dict[str, Any]:

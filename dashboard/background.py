@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -11,9 +12,10 @@ from kafka import TopicPartition
 from kafka.errors import KafkaError
 from pydantic import ValidationError
 
+from connectors.acknowledged_sender import AcknowledgedSender
 from connectors.documents import Conflict
 from connectors.indexer import ALERTS_TOPIC, INDEXER_GROUP
-from connectors.kafka import open_consumer, open_producer
+from connectors.kafka import SERVICE_BLOCK_MS, open_consumer, open_producer
 from connectors.settings import KafkaConnection
 from connectors.topic_follower import TopicFollower, TopicRecord
 from dashboard.desk import Desk
@@ -41,7 +43,7 @@ class Background:
 
     def __init__(self, site: Site, kafka: KafkaConnection) -> None:
         self._stop = threading.Event()
-        sender = FindingSender(lambda: open_producer(kafka, linger_ms=0))
+        sender = AcknowledgedSender(lambda: open_producer(kafka, linger_ms=0, max_block_ms=SERVICE_BLOCK_MS))
         feedback = TopicFollower(
             lambda: open_consumer(kafka, group_id=FEEDBACK_GROUP),
             lambda topic: topic.startswith(FEEDBACK_PREFIX),
@@ -58,7 +60,7 @@ class Background:
         rounds: tuple[tuple[str, Callable[[], None]], ...] = (
             ("workflows", WorkflowRounds(site.desk)),
             ("touched", site.desk.look),
-            ("findings", lambda: site.member_desk.keep(sender.send)),
+            ("findings", lambda: site.member_desk.keep(partial(send_finding, sender))),
             ("exceptions", site.exceptions.write),
             ("audit", site.audit.flush),
             ("to do", lambda: site.pulse.count(site.index, site.desk)),
@@ -129,31 +131,14 @@ class IndexLag:
         self._pulse.behind = known.behind(self._clock(), ends, committed)
 
 
-class FindingSender:
-    """Hands findings to the broker, one at a time, each acknowledged.
+def send_finding(sender: AcknowledgedSender, finding: Finding) -> None:
+    """Hand a finding to its member's topic.
 
-    Args:
-        connect: makes the producer, at the first finding and after a failure.
+    Raises:
+        ConnectionError_: the broker did not acknowledge it.
     """
-
-    def __init__(self, connect: Callable[[], Any]) -> None:
-        self._connect = connect
-        self._producer: Any = None
-
-    def send(self, finding: Finding) -> None:
-        """Send one to its member.
-
-        Raises:
-            ConnectionError_: the broker did not acknowledge it.
-        """
-        topic = FINDINGS_PREFIX + finding.member
-        try:
-            self._producer = self._producer or self._connect()
-            value = finding.model_dump_json().encode()
-            self._producer.send(topic, key=finding.id.encode(), value=value).get(timeout=15)
-        except KafkaError as error:
-            self._producer = None
-            raise ConnectionError_(f"kafka {topic}", f"did not take a finding ({type(error).__name__})") from error
+    value = finding.model_dump_json().encode()
+    sender.send([{"topic": FINDINGS_PREFIX + finding.member, "key": finding.id.encode(), "value": value}])
 
 
 def hear(desk: MemberDesk, record: TopicRecord) -> None:

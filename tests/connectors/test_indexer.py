@@ -13,6 +13,7 @@ import pytest
 from elasticsearch import ConnectionError as NoConnection
 from kafka.errors import KafkaTimeoutError
 
+from connectors.acknowledged_sender import AcknowledgedSender
 from connectors.indexer import IndexerSettings, read_records, resolve, run_indexer, send_letters
 from connectors.patience import Patience, Stopped
 from connectors.settings import ElasticsearchConnection, KafkaConnection
@@ -45,6 +46,7 @@ class Future:
 @dataclass
 class ProducerDouble:
     failures: int = 0
+    closed: int = 0
     sent: list[tuple[str, bytes, dict[str, Any]]] = field(default_factory=list)
 
     def send(self, topic: str, *, key: bytes, value: bytes) -> Future:
@@ -56,6 +58,13 @@ class ProducerDouble:
 
     def flush(self, timeout: float) -> None:
         pass
+
+    def close(self, timeout: float) -> None:
+        self.closed += 1
+
+
+def sender(producer: ProducerDouble) -> AcknowledgedSender:
+    return AcknowledgedSender(lambda: producer)
 
 
 def no_hurry() -> Patience:
@@ -159,7 +168,7 @@ def test_every_record_ends_stored_or_as_a_dead_letter() -> None:
         Record(poison, 2),
         Record(make_alert("a", revision=1).to_json(), 3),
     ]
-    resolve(records, store, producer, no_hurry())
+    resolve(records, store, sender(producer), no_hurry())
     assert {name: version for name, (version, _) in server.stored.items()} == {alert_id("a"): 2}
     letters = {letter["offset"]: letter for _, _, letter in producer.sent}
     assert sorted(letters) == [1, 2]
@@ -172,8 +181,9 @@ def test_every_record_ends_stored_or_as_a_dead_letter() -> None:
 def test_dead_letters_are_written_again_until_the_broker_has_them() -> None:
     producer = ProducerDouble(failures=2)
     rejected = Rejected(b"x", Origin("alerts", 0, 1, 0), 0, "index-refused", "why")
-    send_letters([rejected], producer, no_hurry())
+    send_letters([rejected], sender(producer), no_hurry())
     assert len(producer.sent) == 1
+    assert producer.closed == 2, "each time over a new connection"
 
 
 def test_a_stop_while_the_broker_is_away_leaves_the_letters_unresolved() -> None:
@@ -181,7 +191,7 @@ def test_a_stop_while_the_broker_is_away_leaves_the_letters_unresolved() -> None
     stop.set()
     rejected = Rejected(b"x", Origin("alerts", 0, 1, 0), 0, "index-refused", "why")
     with pytest.raises(Stopped):
-        send_letters([rejected], ProducerDouble(failures=9), Patience(stop))
+        send_letters([rejected], sender(ProducerDouble(failures=9)), Patience(stop))
 
 
 class ConsumerDouble:
@@ -210,16 +220,11 @@ class ConsumerDouble:
         self.closed = not autocommit
 
 
-class ClosableProducer(ProducerDouble):
-    def close(self, timeout: float) -> None:
-        pass
-
-
 class Centre:
     """The indexer between two doubles, run in a thread."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, batches: list[Any]) -> None:
-        self.server, self.producer, self.stop = ElasticsearchDouble(), ClosableProducer(), threading.Event()
+        self.server, self.producer, self.stop = ElasticsearchDouble(), ProducerDouble(), threading.Event()
         self.consumer = ConsumerDouble(batches, self.server)
         self.kafka_refusals = 0
         monkeypatch.setattr("connectors.indexer.open_client", lambda connection, **_: self.server)
